@@ -1,0 +1,200 @@
+"""The nouns that cross floors: what dbt says of a node, what became of it, what became of a run. Frozen, and plain JSON outside.
+
+Times are RFC 3339 in UTC with a ``Z`` (:func:`utc_text`), durations are seconds as floats.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+from dbt_flow.errors import StateError
+
+RECORD_VERSION = 1
+"""The version of every document made from these records; a reader refuses a newer one."""
+
+# Node statuses: dbt's own words (dbt.artifacts.schemas.results.NodeStatus, 1.10 and 1.11) and three of ours.
+GOOD = frozenset({"success", "pass", "warn", "no-op", "reused"})
+"""A planned node that ends in one of these is good. Every other word, one that we do not know included, fails the run."""
+BLOCKING = frozenset({"error", "fail", "runtime error", "partial success", "lost", "cancelled"})
+"""Statuses that can be the cause of another node's ``skipped``."""
+CANCELLED, LOST, REUSED, SKIPPED = "cancelled", "lost", "reused", "skipped"
+
+# Run statuses.
+SUCCESS, FAILED, RUN_CANCELLED, RUNNING = "success", "failed", "cancelled", "running"
+
+TEST_TYPES = frozenset({"test", "unit_test"})
+
+R = TypeVar("R", bound="Record")
+
+
+def utc_text(moment: datetime | float | None = None) -> str:
+    """``2026-11-21T06:00:00.123Z`` for a moment (now by default; a float is seconds since the epoch)."""
+    if moment is None:
+        moment = datetime.now(timezone.utc)
+    elif isinstance(moment, (int, float)):
+        moment = datetime.fromtimestamp(moment, timezone.utc)
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def utc_moment(text: str) -> datetime:
+    """The inverse of :func:`utc_text`; also reads dbt's own times, which have no zone and are UTC.
+
+    :raises ValueError: when ``text`` is no time.
+    """
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+class Record:
+    """A frozen dataclass that reads and writes plain JSON values. Tuples become lists and back; unknown keys are dropped."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_dict(cls: type[R], data: Mapping[str, Any]) -> R:
+        """:raises StateError: when ``data`` comes from a newer version."""
+        check_version(data, cls.__name__)
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{k: _frozen(v) for k, v in data.items() if k in known})
+
+
+def check_version(document: Mapping[str, Any], what: str) -> None:
+    """:raises StateError: when ``document`` was written by a newer dbt-flow; it is never rewritten."""
+    version = document.get("version", RECORD_VERSION)
+    if not isinstance(version, int) or version > RECORD_VERSION:
+        raise StateError(
+            "state-version",
+            f"{what} has version {version}; this dbt-flow knows versions up to {RECORD_VERSION}",
+            hint="install the dbt-flow that wrote it, or a newer one",
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, (tuple, list, frozenset, set)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Node(Record):
+    """What dbt's manifest says of one node: a model, seed, snapshot, test, unit test; also a source or an exposure."""
+
+    id: str
+    """dbt's ``unique_id``."""
+    type: str
+    """dbt's resource type: model, seed, snapshot, test, unit_test, function, saved_query, exposure, source."""
+    name: str
+    package: str
+    path: str
+    """The file that defines it, relative to the dbt project."""
+    parents: tuple[str, ...] = ()
+    """The ids it depends on, as in the manifest: sources and ephemeral models included."""
+    materialized: str | None = None
+    relation: str | None = None
+    """The quoted relation it builds or stands for; None for tests, ephemerals and exposures."""
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    owner: str | None = None
+    """``meta.owner``, else the owner of its group."""
+    severity: str | None = None
+    """Of a data test: ``error`` or ``warn``."""
+    tests: str | None = None
+    """Of a test: the id of the node it belongs to (dbt's attached node, else its last parent)."""
+    column: str | None = None
+    inlined: bool = False
+    """An ephemeral model: its SQL stands inside others; it is shown and not counted."""
+
+    @property
+    def is_test(self) -> bool:
+        return self.type in TEST_TYPES
+
+
+@dataclass(frozen=True)
+class NodeResult(Record):
+    """What became of one planned node in one run."""
+
+    id: str
+    status: str
+    """dbt's own word, or ``reused``, ``cancelled``, ``lost``."""
+    message: str = ""
+    started: str | None = None
+    finished: str | None = None
+    seconds: float = 0.0
+    thread: str | None = None
+    failures: int | None = None
+    """Of a test: the number of failing rows."""
+    rows: int | None = None
+    """Rows written, where the adapter says."""
+    reason: str = ""
+    """Why it has this status, in a sentence, where that is not plain."""
+    blocked_by: tuple[str, ...] = ()
+    """The ids of the nodes that are the cause of a ``skipped``."""
+    attempt: int = 0
+    compiled: str | None = None
+    """The compiled SQL, kept for nodes that are not good."""
+
+    @property
+    def good(self) -> bool:
+        return self.status in GOOD
+
+
+@dataclass(frozen=True)
+class RunResult(Record):
+    """What became of a run: the one value that the card, the terminal and everything else that tells is made from."""
+
+    dag: str
+    flow: str
+    run: str
+    """The Metaflow pathspec, ``CarrierRisk/123``."""
+    status: str
+    """``success``, ``failed``, ``cancelled``; ``running`` only on a live card."""
+    reason: str
+    """What happened, in one sentence."""
+    target: str
+    started: str
+    finished: str | None = None
+    seconds: float = 0.0
+    owner: str = ""
+    trigger: str = "by hand"
+    """What started it, in words."""
+    attempt: int = 0
+    follows: str | None = None
+    """The run that this one retries or resumes."""
+    nodes: tuple[NodeResult, ...] = ()
+    """One for each planned node, in the plan's order."""
+    error: Mapping[str, Any] | None = None
+    """The refusal (as :meth:`dbt_flow.errors.DbtFlowError.to_dict`) when the run could not be planned or was stopped."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    version: int = RECORD_VERSION
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunResult:
+        nodes = tuple(NodeResult.from_dict(node) for node in data.get("nodes", ()))
+        result = super().from_dict({**data, "nodes": ()})
+        object.__setattr__(result, "nodes", nodes)
+        return result
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Node statuses with how often each occurs, most frequent first."""
+        return dict(Counter(node.status for node in self.nodes).most_common())
+
+
+def only_good(results: Iterable[NodeResult]) -> bool:
+    """True when every result is good: the never-green rule for a set of planned nodes."""
+    return all(result.good for result in results)
