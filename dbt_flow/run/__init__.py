@@ -1,0 +1,1 @@
+"""Doing: one warm dbt that builds what was decided, watched over, and recorded node by node as it goes."""

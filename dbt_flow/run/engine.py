@@ -1,0 +1,216 @@
+"""One warm dbt: a single in-process ``dbt build`` of exactly the nodes that were decided, told node by node.
+
+Seams in dbt (each guarded, each with a test in ``tests/run/test_seams.py``; what would replace it stands last):
+
+=====================================  =========================================================  ==============================
+what                                   why                                                        public replacement
+=====================================  =========================================================  ==============================
+``dbt.task.build.BuildTask``           ``dbt build`` looks the class up when it starts; ours is   a task class for dbtRunner
+                                       put there for the time of one call
+``BuildTask.get_graph_queue``          selection was made already: the queue is made of exactly   ``--select`` by unique id
+                                       those ids; anything unexpected falls back to dbt's own
+``GraphRunnableTask._raise_next_tick``  no node is started after a run was told to stop           a cancel call on dbtRunner
+=====================================  =========================================================  ==============================
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dbt.task.build
+from dbt.adapters.factory import get_adapter
+from dbt.cli.main import dbtRunner
+from dbt.graph import GraphQueue
+
+from dbt_flow.records import NodeResult, utc_moment, utc_text
+from dbt_flow.run.recorder import Recorder
+
+_DbtBuildTask = dbt.task.build.BuildTask
+
+_CANCEL_WITHIN = 2.0  # seconds that the warehouse has to take back what is running
+
+
+@dataclass(frozen=True)
+class Build:
+    """What one call of dbt is asked to do."""
+
+    manifest: Any
+    """dbt's parsed manifest: the call pays no parse."""
+    arguments: tuple[str, ...]
+    """Flags for where and as whom: project, profile, target, threads, target path."""
+    selection: tuple[str, ...]
+    """The selection as dbt's own flags, for the fallback."""
+    nodes: frozenset[str]
+    """The ids to build, ephemerals included."""
+    whole: bool
+    """True when ``nodes`` is all that the selection gives: only then may dbt fall back to selecting for itself."""
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = Path()
+    """The dbt project's folder, in which dbt must run."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What dbt itself said when it ended."""
+
+    ok: bool
+    error: BaseException | None
+    run_results: dict[str, Any] | None
+    """dbt's own ``run_results.json`` for this call."""
+    surprises: tuple[str, ...] = ()
+    """What made a seam fall back to dbt's own way."""
+
+
+class Engine:
+    """Runs one :class:`Build` at a time and can be told to stop from another thread."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self._task: Any = None
+        self._surprises: list[str] = []
+
+    def build(self, order: Build) -> Outcome:
+        """Call dbt. It never raises for what dbt does: that is in the outcome and the recorder."""
+        arguments = [
+            *("--no-use-colors", "--quiet", "--no-print", "--log-level-file", "none", "--no-write-json"),
+            *("--no-send-anonymous-usage-stats", "--cache-selected-only"),
+            "build",
+            *order.arguments,
+            *order.selection,
+            *(("--vars", json.dumps(dict(order.vars))) if order.vars else ()),
+        ]
+        with _inside(order.folder), self._task_class(order):
+            answer = dbtRunner(manifest=order.manifest, callbacks=[self._hear]).invoke(arguments)
+        results = getattr(answer.result, "results", None) or ()
+        for result in results:
+            with suppress(AttributeError, TypeError, ValueError):
+                self._enrich(result)
+        document = None
+        if results and hasattr(answer.result, "to_dict"):
+            document = answer.result.to_dict(omit_none=False)
+        return Outcome(bool(answer.success), answer.exception, document, tuple(self._surprises))
+
+    def stop(self) -> None:
+        """Take back what runs in the warehouse and let nothing new start; returns within about two seconds."""
+        self.recorder.stopping = True
+        task = self._task
+        if task is None:
+            return
+        if hasattr(task, "_raise_next_tick"):
+            task._raise_next_tick = KeyboardInterrupt()
+        canceller = threading.Thread(target=_cancel_queries, args=(task,), daemon=True)
+        canceller.start()
+        canceller.join(_CANCEL_WITHIN)
+
+    @contextmanager
+    def _task_class(self, order: Build) -> Iterator[None]:
+        engine = self
+
+        class WarmBuildTask(_DbtBuildTask):  # type: ignore[misc, valid-type]
+            """dbt's build task with a queue of exactly the nodes that were decided."""
+
+            def get_graph_queue(self) -> Any:
+                engine._task = self
+                try:
+                    return _queue_of(self, order.nodes)
+                except Exception as error:
+                    if not order.whole:
+                        raise
+                    engine._surprises.append(f"the queue is dbt's own: {error!r}")
+                    return super().get_graph_queue()
+
+        dbt.task.build.BuildTask = WarmBuildTask
+        try:
+            yield
+        finally:
+            dbt.task.build.BuildTask = _DbtBuildTask
+
+    def _hear(self, event: Any) -> None:
+        """dbt's callback, on its worker threads; it must not raise."""
+        try:
+            name = event.info.name
+            if name == "NodeStart":
+                info = event.data.node_info
+                self.recorder.begin(info.unique_id, _time(info.node_started_at))
+            elif name == "NodeFinished":
+                self.recorder.end(_result(event.data.node_info, event.data.run_result))
+        except Exception as error:
+            self._surprises.append(f"an event could not be read: {error!r}")
+
+    def _enrich(self, result: Any) -> None:
+        """What only the result has: compiled SQL of what is not good, and the end of nodes whose event was missed."""
+        node = result.node
+        known = self.recorder.results.get(node.unique_id)
+        if known is None:
+            self.recorder.end(
+                NodeResult(
+                    id=node.unique_id,
+                    status=str(getattr(result.status, "value", result.status)),
+                    message=result.message or "",
+                    seconds=float(result.execution_time or 0.0),
+                    thread=result.thread_id or None,
+                    failures=result.failures,
+                )
+            )
+            known = self.recorder.results.get(node.unique_id)
+        if known is not None and known.status not in ("success", "pass", "skipped", "no-op"):
+            self.recorder.enrich(node.unique_id, {"compiled": getattr(node, "compiled_code", None)})
+
+
+def _queue_of(task: Any, nodes: frozenset[str]) -> Any:
+    """As ``BuildTask.get_graph_queue``, with the selection already made."""
+    tests = {node for node in nodes if node in task.manifest.unit_tests}
+    task.selected_unit_tests = tests
+    task.build_model_to_unit_test_map(tests)
+    body = set(nodes) - tests
+    missing = [node for node in body if node not in task.graph.graph]
+    if missing:
+        raise LookupError(f"{missing[0]} is not in dbt's graph")
+    return GraphQueue(task.graph.get_subset_graph(body).graph, task.manifest, body)
+
+
+def _result(info: Any, run: Any) -> NodeResult:
+    """A node's end as dbt's event tells it (``NodeInfo`` and ``RunResultMsg`` of dbt-common's protobuf)."""
+    is_test = info.resource_type in ("test", "unit_test")
+    response = dict(run.adapter_response.items()) if run.adapter_response else {}
+    rows = response.get("rows_affected")
+    return NodeResult(
+        id=info.unique_id,
+        status=run.status,
+        message=run.message or "",
+        started=_time(info.node_started_at),
+        finished=_time(info.node_finished_at),
+        seconds=round(float(run.execution_time), 4),
+        thread=run.thread or None,
+        failures=int(run.num_failures) if is_test and run.status != "skipped" else None,
+        rows=int(rows) if isinstance(rows, (int, float)) and rows >= 0 else None,
+    )
+
+
+def _time(text: str) -> str | None:
+    return utc_text(utc_moment(text)) if text else None
+
+
+def _cancel_queries(task: Any) -> None:
+    with suppress(Exception):  # the process ends next; what cannot be cancelled ends with it
+        adapter = get_adapter(task.config)
+        if adapter.is_cancelable():
+            with adapter.connection_named("dbt-flow-cancel"):
+                list(adapter.cancel_open_connections())
+
+
+@contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)

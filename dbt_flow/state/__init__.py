@@ -1,0 +1,1 @@
+"""Remembering: what is kept between runs, behind one small store protocol."""

@@ -1,0 +1,168 @@
+"""Where documents are kept: five verbs, and a folder that has them.
+
+Keys are relative paths with ``/``. A reader never sees half a document: ``put`` writes beside and renames. ``append`` is for
+logs of one writer; a line that a crash cut short is dropped by :func:`read_lines`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from dbt_flow.errors import StateError
+
+
+class Store(Protocol):
+    """What a backend must do. Values are bytes; every verb may raise :class:`~dbt_flow.errors.StateError`."""
+
+    def get(self, key: str) -> bytes | None:
+        """The value, or None when there is none."""
+
+    def put(self, key: str, value: bytes) -> None:
+        """Write or replace, at once: a reader sees the old value or the new one."""
+
+    def put_if_absent(self, key: str, value: bytes) -> bool:
+        """Write unless there is a value; says whether it wrote. Of many writers exactly one wins."""
+
+    def list(self, prefix: str) -> list[str]:
+        """The names directly under ``prefix``, sorted; no order of time is promised."""
+
+    def append(self, key: str, value: bytes) -> None:
+        """Add to the end."""
+
+
+class FolderStore:
+    """A store in a folder. Everything in it is for its owner alone (0700, 0600): results can quote data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"FolderStore({str(self.folder)!r})"
+
+    def path(self, key: str) -> Path:
+        """The file for a key, its folder made."""
+        file = self.folder / key
+        with _disk(file):
+            if not self.folder.exists():
+                self.folder.mkdir(parents=True, mode=0o700)
+                (self.folder / ".gitignore").write_text("*\n")
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return file
+
+    def get(self, key: str) -> bytes | None:
+        """See :class:`Store`."""
+        file = self.folder / key
+        with _disk(file):
+            try:
+                return file.read_bytes()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                return None
+
+    def put(self, key: str, value: bytes) -> None:
+        """See :class:`Store`."""
+        file = self.path(key)
+        with self._written_beside(file, value) as fresh:
+            fresh.replace(file)
+
+    def put_if_absent(self, key: str, value: bytes) -> bool:
+        """See :class:`Store`; a hard link is made only where nothing stands."""
+        file = self.path(key)
+        with self._written_beside(file, value) as fresh:
+            try:
+                os.link(fresh, file)
+            except FileExistsError:
+                return False
+        return True
+
+    def list(self, prefix: str) -> list[str]:
+        """See :class:`Store`."""
+        folder = self.folder / prefix
+        with _disk(folder):
+            try:
+                return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
+    def append(self, key: str, value: bytes) -> None:
+        """See :class:`Store`; one write call, so that a line is whole unless the machine dies in it."""
+        file = self.path(key)
+        with _disk(file):
+            handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(handle, value)
+            finally:
+                os.close(handle)
+
+    @contextmanager
+    def _written_beside(self, file: Path, value: bytes) -> Iterator[Path]:
+        """A temporary file with the value, flushed to the disk, gone afterwards."""
+        with _disk(file):
+            handle, name = tempfile.mkstemp(dir=file.parent, prefix=".")
+            fresh = Path(name)
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(value)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                yield fresh
+            finally:
+                with suppress(FileNotFoundError):
+                    fresh.unlink()
+
+
+@contextmanager
+def _disk(file: Path) -> Iterator[None]:
+    """Turn what the disk says into a clear error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StateError("disk-full", f"no space left to write {file}", hint="free some space and run it again") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            hint = "give this user the right, or name another folder: --state DIR or DBT_FLOW_STATE"
+            raise StateError("disk-full", f"no permission for {file}", hint=hint) from error
+        if error.errno == errno.ENOTDIR:
+            hint = "move that file away, or name another folder: --state DIR"
+            raise StateError("state-damaged", f"a file stands where the folder {file.parent} should be", hint=hint) from error
+        raise
+
+
+def put_json(store: Store, key: str, document: Any) -> None:
+    """Write a document; floats stay as they are, unknown types become text."""
+    store.put(key, encode(document))
+
+
+def encode(document: Any) -> bytes:
+    """A document as compact JSON."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False, default=str).encode("utf-8", "replace")
+
+
+def get_json(store: Store, key: str) -> Any | None:
+    """Read a document, or None when there is none.
+
+    :raises StateError: when it cannot be read as JSON.
+    """
+    raw = store.get(key)
+    if raw is None:
+        return None
+    try:
+        return json.loads(raw)
+    except ValueError as error:
+        hint = "move the file away; what it told is lost, nothing else"
+        raise StateError("state-damaged", f"{key} in the state folder is damaged: {error}", hint=hint) from error
+
+
+def read_lines(store: Store, key: str) -> Iterator[dict[str, Any]]:
+    """The JSON lines of a log; a line that a crash cut short, or that is damaged, is left out."""
+    for line in (store.get(key) or b"").splitlines():
+        with suppress(ValueError):
+            item = json.loads(line)
+            if isinstance(item, dict):
+                yield item
