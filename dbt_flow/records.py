@@ -124,6 +124,34 @@ class Node(Record):
 
 
 @dataclass(frozen=True)
+class Target(Record):
+    """Where dbt builds: one output of the profile, without its secrets."""
+
+    name: str
+    adapter: str
+    """dbt's adapter type: duckdb, snowflake, postgres."""
+    schema: str
+    database: str | None = None
+    threads: int = 1
+    path: str | None = None
+    """The absolute path of the DuckDB file; None for ``:memory:``, for a remote one and for every other adapter."""
+
+
+@dataclass(frozen=True)
+class Facts(Record):
+    """What dbt's manifest says of one selection: all that a plan is made from."""
+
+    nodes: tuple[Node, ...]
+    """What ``dbt build`` of the selection would execute, by id."""
+    inlined: tuple[Node, ...]
+    """Ephemeral models of the selection."""
+    surroundings: tuple[Node, ...]
+    """Sources and unselected parents that the selection reads, and unselected exposures on top of it."""
+    parents: Mapping[str, tuple[str, ...]]
+    """dbt's whole graph, selected or not: each id with the ids that it depends on. Gates and collapsed paths need all of it."""
+
+
+@dataclass(frozen=True)
 class NodeResult(Record):
     """What became of one planned node in one run."""
 

@@ -1,0 +1,81 @@
+"""Steps: a model with the tests it owns, a seed, a snapshot; named so that a person and Metaflow can tell them apart."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+import networkx as nx
+
+from dbt_flow.plan.model import Step
+from dbt_flow.records import Node
+
+Arrows = tuple[tuple[str, str], ...]
+
+
+def make_steps(nodes: tuple[Node, ...], edges: Arrows, gates: Arrows) -> tuple[Step, ...]:
+    """The steps in topological order; every node is in exactly one.
+
+    A test belongs to the last of the planned nodes that it waits for. So every step needs only earlier ones, and there is no
+    circle. Tests that wait for nothing planned (of a source, of a model that is not selected) make a step with their like.
+    """
+    by_id = {node.id: node for node in nodes}
+    place = {node.id: index for index, node in enumerate(nodes)}
+    waits: dict[str, list[str]] = defaultdict(list)
+    for above, below in edges:
+        waits[below].append(above)
+    holder = {node.id: _holder(node, waits[node.id], by_id, place) for node in nodes}
+    members: dict[str, list[str]] = defaultdict(list)
+    for node in nodes:
+        members[holder[node.id]].append(node.id)
+    names = _names(members, by_id)
+    needs: dict[str, set[str]] = defaultdict(set)
+    for above, below in (*edges, *gates):
+        if holder[above] != holder[below]:
+            needs[holder[below]].add(holder[above])
+    order = _in_order(members, needs, place)
+    rank = {key: index for index, key in enumerate(order)}
+    return tuple(
+        Step(names[key], tuple(members[key]), tuple(names[need] for need in sorted(needs[key], key=rank.__getitem__)))
+        for key in order
+    )
+
+
+def _holder(node: Node, waits: Iterable[str], by_id: Mapping[str, Node], place: Mapping[str, int]) -> str:
+    """The id of the node whose step holds ``node``; for tests of nothing planned, the id of what they test."""
+    if node.type == "unit_test" and node.tests in by_id:
+        return node.tests or node.id
+    if not node.is_test:
+        return node.id
+    last = max(waits, key=place.__getitem__, default=None)
+    return last or node.tests or node.id
+
+
+def _in_order(members: Mapping[str, list[str]], needs: Mapping[str, set[str]], place: Mapping[str, int]) -> list[str]:
+    """The steps so that each comes after those it needs, otherwise in the order of the plan's nodes."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(members)
+    graph.add_edges_from((need, key) for key, its in needs.items() for need in its)
+    return list(nx.lexicographical_topological_sort(graph, key=lambda key: place.get(key, place[members[key][0]])))
+
+
+def _names(members: Mapping[str, list[str]], by_id: Mapping[str, Node]) -> dict[str, str]:
+    """A name for each step: the node's, with its package where two share one, and its type where that is not enough."""
+    forms: dict[str, tuple[str, ...]] = {}
+    for key in members:
+        kind, _, rest = key.partition(".")
+        package, _, name = rest.partition(".")
+        if key in by_id and not by_id[key].is_test:
+            forms[key] = (by_id[key].name, f"{package}.{by_id[key].name}", f"{kind}.{package}.{by_id[key].name}", key)
+        else:  # tests by themselves
+            forms[key] = (f"tests of {name}", f"tests of {rest}", f"tests of {key}")
+    names: dict[str, str] = {}
+    left = set(members)
+    for level in range(4):
+        tried = {key: forms[key][min(level, len(forms[key]) - 1)] for key in left}
+        count = Counter(tried.values())
+        good = {key for key, name in tried.items() if count[name] == 1 and name not in names.values()}
+        names.update({key: tried[key] for key in good})
+        left -= good
+    names.update({key: key for key in left})
+    return names

@@ -1,0 +1,101 @@
+"""``facts()``: what the manifest says of a selection, as records that need no dbt to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from dbt_flow.project.parsing import Parsed
+from dbt_flow.project.seams import contents
+from dbt_flow.records import Facts, Node
+
+
+def facts(parsed: Parsed, selected: Iterable[str]) -> Facts:
+    """The facts of ``selected``, which :func:`.selecting.select` gave for the same ``parsed``."""
+    reader = _Reader(parsed)
+    chosen = sorted(selected)
+    inlined = {key for key in chosen if reader.inlined(key)}
+    planned = [key for key in chosen if key not in inlined]
+    around = reader.around(chosen)
+    return Facts(
+        nodes=tuple(reader.node(key) for key in planned),
+        inlined=tuple(reader.node(key) for key in sorted(inlined)),
+        surroundings=tuple(reader.node(key) for key in around),
+        parents=reader.parents,
+    )
+
+
+class _Reader:
+    """The manifest, read with one dictionary of everything in it."""
+
+    def __init__(self, parsed: Parsed) -> None:
+        self.all = {node.unique_id: node for node in contents.everything(parsed.manifest)}
+        self.parents = {key: contents.parents(node) for key, node in self.all.items()}
+        self.position = parsed.position
+        self.groups = {group.name: group for group in parsed.manifest.groups.values()}
+
+    def inlined(self, key: str) -> bool:
+        return bool(getattr(self.all[key], "is_ephemeral_model", False))
+
+    def around(self, chosen: list[str]) -> list[str]:
+        """Unselected parents, also through unselected ephemerals, and unselected exposures that stand on the selection."""
+        inside = set(chosen)
+        found: set[str] = set()
+        waiting = [parent for key in chosen for parent in self.parents[key]]
+        while waiting:
+            key = waiting.pop()
+            if key in inside or key in found:
+                continue
+            found.add(key)
+            if self.inlined(key):
+                waiting += self.parents[key]
+        exposures = (key for key, node in self.all.items() if contents.resource_type(node) == "exposure" and key not in inside)
+        found.update(key for key in exposures if inside.intersection(self.parents[key]))
+        return sorted(found)
+
+    def node(self, key: str) -> Node:
+        node = self.all[key]
+        kind = contents.resource_type(node)
+        config = getattr(node, "config", None)
+        is_test = kind == "test"
+        return Node(
+            id=key,
+            type=kind,
+            name=str(node.search_name),
+            package=str(node.package_name),
+            path=str(node.original_file_path),
+            parents=self.parents[key],
+            materialized=getattr(config, "materialized", None) if kind in ("model", "seed", "snapshot") else None,
+            relation=None if is_test or self.inlined(key) else getattr(node, "relation_name", None),
+            description=str(getattr(node, "description", "") or ""),
+            tags=tuple(_words(getattr(node, "tags", ()))),
+            group=getattr(node, "group", None),
+            owner=self.owner(node),
+            severity=str(config.severity).lower() if is_test and config is not None else None,
+            tests=self.tested(node) if kind in ("test", "unit_test") else None,
+            column=getattr(node, "column_name", None) if is_test else None,
+            inlined=self.inlined(key),
+        )
+
+    def owner(self, node: Any) -> str | None:
+        """``meta.owner``, else the owner of its group; an exposure's own owner, which dbt asks for."""
+        named = contents.meta(node).get("owner")
+        if named:
+            return str(named)
+        group = self.groups.get(getattr(node, "group", None))
+        holder = group.owner if group is not None else getattr(node, "owner", None)
+        found = getattr(holder, "name", None) or getattr(holder, "email", None)
+        return ", ".join(_words(found)) or None
+
+    def tested(self, node: Any) -> str | None:
+        """The node that dbt attached the test to, else its last parent in topological order."""
+        attached = getattr(node, "attached_node", None)
+        if attached in self.all:
+            return str(attached)
+        return max(self.parents[node.unique_id], key=lambda key: self.position.get(key, -1), default=None)
+
+
+def _words(value: Any) -> list[str]:
+    if not value:
+        return []
+    return [value] if isinstance(value, str) else [str(item) for item in value]
