@@ -1,0 +1,1 @@
+"""Telling: the run card and the terminal's story, made from one plan and one result."""

@@ -1,0 +1,364 @@
+"""A small factory of plans and results, one for each way in which a run can end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+
+from dbt_flow.plan.model import Plan
+from dbt_flow.records import LOST, RUNNING, Node, NodeResult, RunResult, utc_text
+from dbt_flow.report.card import CardExtra
+
+START = datetime(2026, 11, 21, 6, 0, 0, tzinfo=timezone.utc)
+PROJECT = "freight"
+
+MODELS: Mapping[str, Sequence[str]] = {
+    # model: what it reads; a source begins with a dot
+    "stg_carriers": [".registry.carriers"],
+    "stg_inspections": [".registry.inspections"],
+    "stg_crashes": [".registry.crashes"],
+    "stg_loads": [".tms.loads"],
+    "stg_payments": [".tms.payments"],
+    "lane_codes": [],
+    "int_carrier_history": ["stg_carriers", "stg_inspections", "stg_crashes"],
+    "int_loads_by_lane": ["stg_loads", "lane_codes"],
+    "int_payment_delays": ["stg_payments", "stg_loads"],
+    "carrier_safety": ["int_carrier_history"],
+    "carrier_features": ["int_carrier_history", "int_payment_delays", "carrier_safety"],
+    "lane_prices": ["int_loads_by_lane"],
+    "fraud_scores": ["carrier_features", "int_loads_by_lane"],
+    "carriers_snapshot": ["stg_carriers"],
+    "risk_report": ["fraud_scores", "lane_prices"],
+}
+COMMANDS = {
+    "retry": "dbt-flow retry CarrierRisk/123",
+    "reproduce": "dbt-flow reproduce CarrierRisk/123 {node}",
+    "card": "dbt-flow card CarrierRisk/123",
+}
+VERSIONS = {"dbt-flow": "0.1.0", "dbt": "1.11.2", "duckdb": "1.4.1", "metaflow": "2.19.39", "python": "3.12.1"}
+
+
+def model_id(name: str) -> str:
+    kind = "seed" if name == "lane_codes" else "snapshot" if name.endswith("_snapshot") else "model"
+    return f"{kind}.{PROJECT}.{name}"
+
+
+def test_id(name: str) -> str:
+    return f"test.{PROJECT}.{name}.0a1b2c"
+
+
+test_id.__test__ = False  # type: ignore[attr-defined]
+
+
+def _model(name: str, parents: Sequence[str]) -> Node:
+    kind = model_id(name).split(".", maxsplit=1)[0]
+    layer = "staging" if name.startswith("stg_") else "intermediate" if name.startswith("int_") else "marts"
+    return Node(
+        id=model_id(name),
+        type=kind,
+        name=name,
+        package=PROJECT,
+        path=f"seeds/{name}.csv" if kind == "seed" else f"models/{layer}/{name}.sql",
+        parents=tuple(f"source.{PROJECT}{p}" if p.startswith(".") else model_id(p) for p in parents),
+        materialized={"seed": "seed", "snapshot": "snapshot"}.get(kind, "view" if layer == "staging" else "table"),
+        owner="pricing" if "lane" in name else None,
+    )
+
+
+def _tests(name: str) -> list[Node]:
+    column = "carrier_id" if "carrier" in name else f"{name.split('_')[-1].rstrip('s')}_id"
+    return [
+        Node(
+            id=test_id(f"{kind}_{name}_{column}"),
+            type="test",
+            name=f"{kind}_{name}_{column}",
+            package=PROJECT,
+            path=f"models/{name}.yml",
+            parents=(model_id(name),),
+            severity="warn" if name == "stg_loads" else "error",
+            tests=model_id(name),
+            column=column,
+        )
+        for kind in ("unique", "not_null")
+    ]
+
+
+def plan(models: Mapping[str, Sequence[str]] = MODELS) -> Plan:
+    nodes: list[Node] = []
+    gates: list[tuple[str, str]] = []
+    sources = sorted({p for parents in models.values() for p in parents if p.startswith(".")})
+    surroundings = [
+        Node(id=f"source.{PROJECT}{s}", type="source", name=s.rpartition(".")[2], package=PROJECT, path="models/sources.yml")
+        for s in sources
+    ]
+    for name, parents in models.items():
+        node = _model(name, parents)
+        nodes += [node, *_tests(name)]
+        for parent in parents:
+            if not parent.startswith("."):
+                gates += [(test.id, node.id) for test in _tests(parent)]
+    planned = {node.id for node in nodes}
+    edges = tuple((parent, node.id) for node in nodes for parent in node.parents if parent in planned)
+    last = [*models][-1]
+    exposure = Node(
+        id=f"exposure.{PROJECT}.underwriting",
+        type="exposure",
+        name="underwriting",
+        package=PROJECT,
+        path="models/exposures.yml",
+        parents=(model_id(last),),
+    )
+    return Plan(
+        dag="carrier_risk",
+        project=PROJECT,
+        target="prod",
+        adapter="duckdb",
+        nodes=tuple(nodes),
+        edges=edges,
+        gates=tuple(gates),
+        steps=(),
+        surroundings=(*surroundings, exposure),
+    )
+
+
+def timed(made: Plan, changes: Mapping[str, NodeResult], threads: int = 4) -> tuple[tuple[NodeResult, ...], float]:
+    """Results as a run on some threads gives them: each node starts when a thread is free and its parents are done."""
+    free = [0.0] * threads
+    done: dict[str, float] = {}
+    above: dict[str, list[str]] = {}
+    for first, second in (*made.edges, *made.gates):
+        above.setdefault(second, []).append(first)
+    results = []
+    for at, node in enumerate(made.nodes):
+        change = changes.get(node.id)
+        if change and change.status in ("skipped", LOST, "cancelled", "reused") and not change.started:
+            results.append(change)
+            continue
+        thread = min(range(threads), key=free.__getitem__)
+        start = max([free[thread], *(done.get(parent, 0.0) for parent in above.get(node.id, ()))])
+        seconds = 0.18 + (at * 7 % 5) * 0.05 if node.is_test else 0.9 + (at * 13 % 11) * 0.6
+        done[node.id] = free[thread] = start + seconds
+        given = change.to_dict() if change else {}
+        results.append(
+            NodeResult(
+                **{
+                    "id": node.id,
+                    "status": "pass" if node.is_test else "success",
+                    "rows": None if node.is_test else 1000 + at * 7919,
+                    "failures": 0 if node.is_test else None,
+                    **{key: value for key, value in given.items() if value},
+                    "started": utc_text(START + timedelta(seconds=start)),
+                    "finished": None if change and change.status == LOST else utc_text(START + timedelta(seconds=start + seconds)),
+                    "seconds": seconds,
+                    "thread": f"Thread-{thread + 1} (worker)",
+                }
+            )
+        )
+    return tuple(results), max(free)
+
+
+def result(made: Plan | None, status: str = "success", changes: Mapping[str, NodeResult] | None = None, **more) -> RunResult:
+    nodes, seconds = timed(made, changes or {}) if made else ((), 0.0)
+    given = {
+        "dag": "carrier_risk",
+        "flow": "CarrierRisk",
+        "run": "CarrierRisk/123",
+        "status": status,
+        "reason": "",
+        "target": "prod",
+        "started": utc_text(START),
+        "finished": utc_text(START + timedelta(seconds=seconds)),
+        "seconds": round(seconds, 2),
+        "owner": "risk-analytics",
+        "trigger": "after carrier_reference and carrier_safety",
+        "nodes": nodes,
+        "versions": VERSIONS,
+    }
+    return RunResult(**{**given, **more})
+
+
+def history(usual: float = 20.0, failed: tuple[str, ...] = ()) -> tuple[dict[str, object], ...]:
+    statuses = ["success"] * 9 + ["failed", "success", "failed"]
+    return tuple(
+        {
+            "run": f"CarrierRisk/{111 + at}",
+            "status": status,
+            "seconds": usual * (0.9 + at * 3 % 5 * 0.06) * (0.5 if status == "failed" else 1),
+            "started": utc_text(START - timedelta(days=12 - at)),
+            "failed": list(failed) if status == "failed" else [],
+        }
+        for at, status in enumerate(statuses)
+    )
+
+
+def extra(**more) -> CardExtra:
+    given = {
+        "history": history(),
+        "commands": COMMANDS,
+        "owner_contact": {"slack": "#risk-analytics", "email": "risk@freight.example"},
+        "description": "Safety, fraud and payment risk of every carrier, each morning before pricing reads it.",
+    }
+    return CardExtra(**{**given, **more})
+
+
+SQL = """-- every carrier with what we know of its payments
+with payments as (
+    select carrier_id, avg(paid_at - due_at) as delay_days
+    from "freight"."main"."stg_payments"
+    where status in ('paid', 'late') and amount > 100
+    group by carrier_id
+)
+select c.carrier_id, p.delay_days, c.carier_name
+from "freight"."main"."stg_carriers" as c
+left join payments as p on p.carrier_id = c.carrier_id"""
+
+ERROR_MESSAGE = """Runtime Error in model int_payment_delays (models/intermediate/int_payment_delays.sql)
+  Binder Error: Table "c" does not have a column named "carier_name"
+
+  Candidate bindings: : "carrier_name", "carrier_id"
+
+  LINE 8: select c.carrier_id, p.delay_days, c.carier_name
+                                             ^
+  compiled code at target/run/freight/models/intermediate/int_payment_delays.sql"""
+
+BROKEN_TEST = test_id("unique_stg_carriers_carrier_id")
+SECOND_TEST = test_id("not_null_lane_prices_price_id")
+BROKEN_MODEL = model_id("int_payment_delays")
+
+
+def failing_changes() -> dict[str, NodeResult]:
+    def skipped(node: str, *because: str) -> NodeResult:
+        return NodeResult(id=node, status="skipped", blocked_by=because)
+
+    changes = {
+        BROKEN_TEST: NodeResult(
+            id=BROKEN_TEST,
+            status="fail",
+            failures=3,
+            message="Got 3 results, configured to fail if != 0",
+            compiled='select carrier_id, count(*) as n\nfrom "freight"."main"."stg_carriers"\n'
+            "where carrier_id is not null\ngroup by carrier_id\nhaving count(*) > 1",
+        ),
+        BROKEN_MODEL: NodeResult(id=BROKEN_MODEL, status="error", message=ERROR_MESSAGE, compiled=SQL),
+        SECOND_TEST: NodeResult(
+            id=SECOND_TEST,
+            status="fail",
+            failures=1,
+            message="Got 1 result, configured to fail if != 0",
+            compiled="select *\nfrom lane_prices\nwhere price_id is null",
+        ),
+        test_id("not_null_stg_loads_load_id"): NodeResult(
+            id=test_id("not_null_stg_loads_load_id"),
+            status="warn",
+            failures=12,
+            message="Got 12 results, configured to warn if != 0",
+        ),
+    }
+    for name in ("int_carrier_history", "carriers_snapshot", "carrier_safety", "carrier_features", "fraud_scores", "risk_report"):
+        because = [BROKEN_TEST] if name != "carrier_features" else [BROKEN_TEST, BROKEN_MODEL]
+        because = [*because, SECOND_TEST] if name == "risk_report" else because
+        for node in (model_id(name), *(test.id for test in _tests(name))):
+            changes[node] = skipped(node, *because)
+    for test in _tests("int_payment_delays"):
+        changes[test.id] = skipped(test.id, BROKEN_MODEL)
+    return changes
+
+
+def good():
+    made = plan()
+    return made, result(made), extra()
+
+
+def failing():
+    made = plan()
+    return made, result(made, "failed", failing_changes()), extra(history=history(failed=(BROKEN_TEST,)))
+
+
+def killed():
+    made = plan()
+    changes = {}
+    for name in [*MODELS][9:]:
+        for node in (model_id(name), *(test.id for test in _tests(name))):
+            changes[node] = NodeResult(id=node, status=LOST)
+    dying = model_id("carrier_features")
+    changes[dying] = NodeResult(id=dying, status=LOST, started=utc_text(START))
+    reason = "The task was killed while it built carrier_features; nothing was heard of it again"
+    return made, result(made, "failed", changes, reason=reason), extra()
+
+
+def refused():
+    error = {
+        "file": "models/marts/carrier_features.sql",
+        "line": 14,
+        "column": 9,
+        "code": "dbt-parse",
+        "message": "Compilation Error in model carrier_features (models/marts/carrier_features.sql)\n"
+        "  Model 'model.freight.carrier_features' depends on a node named 'stg_carriers_v2' which was not found",
+        "hint": "did you mean ref('stg_carriers')? Then: dbt-flow run carrier_risk",
+    }
+    ended = result(None, "failed", error=error, reason="dbt cannot parse the project", seconds=2.4)
+    return None, ended, extra(commands={"retry": "dbt-flow run carrier_risk"})
+
+
+def cancelled():
+    made = plan()
+    changes = {
+        node: NodeResult(id=node, status="cancelled")
+        for name in [*MODELS][8:]
+        for node in (model_id(name), *(test.id for test in _tests(name)))
+    }
+    dying = model_id("int_payment_delays")
+    changes[dying] = NodeResult(id=dying, status="cancelled", started=utc_text(START))
+    error = {"code": "timeout", "message": "The run took longer than its timeout of 20 s", "hint": "raise timeout: in the DAG's file"}
+    return made, result(made, "cancelled", changes, error=error, reason="Stopped after its timeout of 20 s"), extra()
+
+
+def live():
+    made = plan()
+    done, _ = timed(made, {})
+    nodes = tuple(node for node in done[:24])
+    running = tuple((node.id, node.started or "") for node in made_running(made, done))
+    ended = result(made, RUNNING, nodes=nodes, finished=None, seconds=0.0)
+    return made, ended, extra(live=True, updated=utc_text(START + timedelta(seconds=12)), running=running)
+
+
+def made_running(made: Plan, done: Sequence[NodeResult]) -> list[NodeResult]:
+    ids = {model_id("int_payment_delays"), model_id("carrier_safety")}
+    return [node for node in done if node.id in ids]
+
+
+def parsing():
+    ended = result(None, RUNNING, finished=None)
+    return None, ended, extra(live=True, updated=utc_text(START + timedelta(seconds=2)), phase="parsing the dbt project")
+
+
+def big(models: int = 5000, fail: bool = True):
+    """A project of many models in 12 layers, with one model that fails near its middle."""
+    wide = models // 12
+    shape: dict[str, list[str]] = {}
+    for at in range(models):
+        layer, place = divmod(at, wide)
+        parents = {f"m_{(layer - 1) * wide + (place * 3 + k) % wide:05d}" for k in range(1 + at % 3)} if layer else set()
+        shape[f"m_{at:05d}"] = sorted(parents) if layer else [f".raw.table_{place % 40}"]
+    made = plan(shape)
+    if not fail:
+        return made, result(made), extra()
+    broken = model_id(f"m_{models // 2:05d}")
+    blocked, changes = {broken}, {broken: NodeResult(id=broken, status="error", message=ERROR_MESSAGE, compiled=SQL)}
+    for node in made.nodes:
+        if node.id != broken and (set(node.parents) & blocked):
+            blocked.add(node.id)
+            changes[node.id] = NodeResult(id=node.id, status="skipped", blocked_by=(broken,))
+    return made, result(made, "failed", changes), extra()
+
+
+ALL = {
+    "good": good,
+    "failing": failing,
+    "killed": killed,
+    "cancelled": cancelled,
+    "refused": refused,
+    "live": live,
+    "parsing": parsing,
+    "big": big,
+}
