@@ -32,6 +32,7 @@ CODES: Mapping[str, str] = {
     "bad-name": "a DAG's name or file name that cannot be used",
     "bad-cron": "a cron expression that cannot be read",
     "bad-timezone": "a time zone that nobody knows",
+    "clock-change": "a daylight-saving change skips or doubles a start (a warning)",
     "bad-duration": "a duration that cannot be read",
     "unknown-owner": "an owner that is not in dbt_flow.yml",
     "unknown-dag": "a DAG that does not exist",

@@ -1,0 +1,82 @@
+"""``_defaults.yaml`` under a DAG file: one mapping out of several files, that still knows where each key stands."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dbt_flow.errors import Place
+from dbt_flow.settings import DEFAULTS_FILE
+from dbt_flow.yamlfile import Document, KeyPath
+
+DEEP = frozenset({"vars", "params", "resources", "tests", "alerts"})
+"""Mappings that are merged key by key; any other value replaces the one from farther up."""
+
+DEPTH = 3
+"""Keys have a place of their own down to here: ``trigger.after.any``, ``params.as_of.default``."""
+
+
+@dataclass
+class Merged:
+    """The keys of a DAG, nearest file first wins."""
+
+    document: Document
+    """The DAG's own file."""
+    data: dict[str, Any] = field(default_factory=dict)
+    sources: dict[KeyPath, Document] = field(default_factory=dict)
+
+    def place(self, path: KeyPath = (), *, key: bool = False) -> Place:
+        """Where the value (or its key) stands, in whichever file it came from."""
+        for length in range(len(path), 0, -1):
+            document = self.sources.get(path[:length])
+            if document:
+                return document.place(path, key=key)
+        return self.document.place()
+
+    def places(self) -> dict[str, Place]:
+        """The place of each key, by its dotted path."""
+        return {".".join(path): self.place(path) for path in _paths(self.data, ())}
+
+
+def merge(defaults: list[Document], document: Document) -> Merged:
+    """``document`` over ``defaults``, which stand farthest first."""
+    merged = Merged(document)
+    for layer in (*defaults, document):
+        if isinstance(layer.data, dict):
+            _put(merged, merged.data, layer.data, (), layer)
+    return merged
+
+
+def defaults_above(file: Path, top: Path) -> list[Path]:
+    """The ``_defaults.yaml`` files that apply to ``file``, farthest first: from ``top`` down to its folder.
+
+    A file outside ``top`` has only the one beside it.
+    """
+    folder = file.parent
+    inside = top == folder or top in folder.parents
+    folders = [folder, *folder.parents]
+    chosen = folders[: folders.index(top) + 1] if inside else [folder]
+    return [path for path in (parent / DEFAULTS_FILE for parent in reversed(chosen)) if path.exists() or path.is_symlink()]
+
+
+def _put(merged: Merged, into: dict[str, Any], layer: dict[str, Any], path: KeyPath, document: Document) -> None:
+    for key, value in layer.items():
+        here = (*path, key)
+        old = into.get(key)
+        if here[0] in DEEP and isinstance(old, dict) and isinstance(value, dict):
+            _put(merged, old, value, here, document)
+            continue
+        for stale in [known for known in merged.sources if known[: len(here)] == here]:
+            del merged.sources[stale]
+        merged.sources[here] = document
+        into[key] = copy.deepcopy(value) if here[0] in DEEP else value
+
+
+def _paths(data: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for key, value in data.items():
+        yield (*path, key)
+        if isinstance(value, dict) and len(path) + 1 < DEPTH:
+            yield from _paths(value, (*path, key))
