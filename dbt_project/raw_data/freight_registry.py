@@ -87,9 +87,7 @@ def _add_authority(rows: list[Row], world: World, carrier: Carrier, as_of: date)
     return revoked_on
 
 
-def _add_policies(
-    rows: list[Row], world: World, carrier: Carrier, as_of: date, revoked_on: date | None
-) -> None:
+def _add_policies(rows: list[Row], world: World, carrier: Carrier, as_of: date, revoked_on: date | None) -> None:
     rng = world.rng("insurance", carrier.carrier_id)
     start = carrier.registered_on
     until = min(as_of, revoked_on or as_of, month_start(carrier.last_month + 1))
@@ -110,7 +108,7 @@ def _add_policies(
                 seen(cancelled, as_of),
             )
         )
-        late = rng.randint(5, 40) if rng.random() < 0.1 else 0
+        late = rng.randint(5, 40) if rng.random() < (0.35 if carrier.burst else 0.1) else 0
         start = (cancelled or expires) + timedelta(days=late)
         number += 1
 

@@ -36,6 +36,7 @@ class Booking:
     market_usd: float
     rate_usd: float
     fraud_type: str | None
+    cancelled: bool
 
 
 class Month:
@@ -45,6 +46,7 @@ class Month:
         self.world = world
         self.month = month
         self.cut = at(as_of)
+        self.days = (month_start(month + 1) - month_start(month)).days
         self.carriers = [carrier for carrier in carriers if in_business(carrier, month)]
         self.weights = [carrier.weight(month) for carrier in self.carriers]
 
@@ -58,8 +60,9 @@ class Month:
         for number, carrier in enumerate(winners):
             booking = self._book(number, carrier, rng)
             rivals = others[number * 3 : number * 3 + rng.randint(1, 3)]
-            if booking.posted < self.cut:
-                self._add_load(tables, booking, rng.randrange(SHIPPERS) + 1, rng.choices(STATES, k=2))
+            shipper, lane = rng.randrange(SHIPPERS) + 1, rng.choices(STATES, k=2)
+            if booking.posted < self.cut:  # after all draws, so that the day does not change them
+                self._add_load(tables, booking, shipper, lane)
                 self._add_offers(tables, booking, rivals)
                 self._add_trip(tables, booking)
                 self._add_report(tables, booking)
@@ -67,7 +70,7 @@ class Month:
         self._add_roadside(tables)
 
     def _book(self, number: int, carrier: Carrier, rng: random.Random) -> Booking:
-        posted = at(month_start(self.month), rng.uniform(0, 27.9) * 86_400)
+        posted = at(month_start(self.month), rng.uniform(0, self.days) * 86_400)
         booked = posted + timedelta(minutes=rng.randint(20, 1_800))
         pickup = booked + timedelta(minutes=rng.randint(300, 3_600))
         miles = int(min(max(rng.lognormvariate(6.2, 0.6), 60), 2_600))
@@ -76,7 +79,7 @@ class Month:
         fraud = None
         if carrier.cheats(self.month) and rng.random() < 0.38:
             fraud = rng.choice(("double_brokering", "double_brokering", "cargo_theft", "identity_theft"))
-        bid = rng.gauss(0.945, 0.08) if carrier.cheats(self.month) else rng.gauss(1.0, 0.075)
+        bid = rng.gauss(0.945, 0.08) if carrier.hungry(self.month) else rng.gauss(1.0, 0.075)
         equipment = rng.choices(list(EQUIPMENT), (6, 3, 2))[0]
         market = (180 + miles * rng.gauss(2.05, 0.12)) * EQUIPMENT[equipment]
         return Booking(
@@ -92,14 +95,13 @@ class Month:
             market_usd=market,
             rate_usd=market * bid,
             fraud_type=fraud,
+            cancelled=fraud is None and rng.random() < 0.03,
         )
 
     def _add_load(self, tables: Tables, load: Booking, shipper: int, lane: list[str]) -> None:
-        rng = self.world.rng("load", load.load_id)
         lost = load.fraud_type == "cargo_theft"
-        cancelled = load.fraud_type is None and rng.random() < 0.03
         steps = [("posted", load.posted), ("booked", load.booked)]
-        if cancelled:
+        if load.cancelled:
             steps.append(("cancelled", load.booked + timedelta(hours=2)))
         else:
             steps.append(("in_transit", load.pickup))
@@ -120,7 +122,7 @@ class Month:
                 status,
                 load.posted,
                 done.get("booked"),
-                None if cancelled else load.pickup,
+                None if load.cancelled else load.pickup,
                 load.due,
                 done.get("delivered"),
                 updated_at,
@@ -151,16 +153,14 @@ class Month:
 
     def _truck(self, carrier: Carrier, day: date, rng: random.Random) -> Truck | None:
         owned = [
-            truck
-            for truck in carrier.trucks
-            if truck.added_on < day and (truck.removed_on is None or truck.removed_on > day)
+            truck for truck in carrier.trucks if truck.added_on < day and (truck.removed_on is None or truck.removed_on > day)
         ]
         return rng.choice(owned) if owned else None
 
     def _add_trip(self, tables: Tables, load: Booking) -> None:
         rng = self.world.rng("trip", load.load_id)
         brokered = load.fraud_type == "double_brokering"
-        if load.fraud_type == "cargo_theft" or rng.random() > (0.5 if load.fraud_type else 0.72):
+        if load.cancelled or load.fraud_type == "cargo_theft" or rng.random() > (0.5 if load.fraud_type else 0.72):
             return
         driver = load.carrier
         if rng.random() < (0.6 if brokered else 0.035):  # honest carriers lease now and then
@@ -188,7 +188,7 @@ class Month:
     def _add_empty_trips(self, tables: Tables) -> None:
         rng = self.world.rng("empty", self.month)
         for carrier in rng.choices(self.carriers, self.weights, k=self.world.scaled(640, rng)):
-            started = at(month_start(self.month), rng.uniform(0, 27.9) * 86_400)
+            started = at(month_start(self.month), rng.uniform(0, self.days) * 86_400)
             truck = self._truck(carrier, started.date(), rng)
             miles = rng.randint(20, 400)
             if truck and started + timedelta(days=1) < self.cut:
@@ -196,7 +196,7 @@ class Month:
 
     def _add_report(self, tables: Tables, load: Booking) -> None:
         rng = self.world.rng("report", load.load_id)
-        if rng.random() > (0.92 if load.fraud_type else 0.004):
+        if load.cancelled or rng.random() > (0.92 if load.fraud_type else 0.004):
             return
         kind = load.fraud_type or rng.choice(("double_brokering", "cargo_theft", "payment_dispute"))
         reported = load.pickup + timedelta(hours=rng.randint(30, 400))
@@ -220,7 +220,7 @@ class Month:
     def _add_roadside(self, tables: Tables) -> None:
         rng = self.world.rng("roadside", self.month)
         for carrier, weight in zip(self.carriers, self.weights, strict=True):
-            day = month_start(self.month) + timedelta(days=rng.randint(0, 27))
+            day = month_start(self.month) + timedelta(days=rng.randrange(self.days))
             stopped = rng.random() < 0.16 * min(weight, 4)
             crashed = rng.random() < 0.02 * min(weight, 4) * (0.3 + 3 * carrier.carelessness)
             truck = self._truck(carrier, day, rng)
@@ -231,9 +231,7 @@ class Month:
             if crashed:
                 injuries, deaths = rng.choice(((0, 0), (0, 0), (1, 0), (2, 0), (0, 1)))
                 crash_id = f"X{truck.truck_id}-{day:%y%m%d}"
-                tables["crashes"].append(
-                    (crash_id, carrier.carrier_id, truck.truck_id, day, injuries, deaths)
-                )
+                tables["crashes"].append((crash_id, carrier.carrier_id, truck.truck_id, day, injuries, deaths))
 
     def _add_inspection(self, tables: Tables, carrier: Carrier, truck: Truck, day: date) -> None:
         inspection_id = f"I{truck.truck_id}-{day:%y%m%d}"

@@ -15,10 +15,10 @@ from datetime import date, datetime, time, timedelta
 from functools import cache
 from hashlib import sha256
 
-STATES = ["TX", "CA", "FL", "IL", "GA", "OH", "PA", "TN", "NC", "IN", "MO", "AZ", "WA", "CO", "NJ", "NY", "MI", "KS", "UT", "LA"]
-NAME_HEADS = ["Blue", "Prairie", "Lone", "Iron", "Summit", "Eagle", "River", "Red", "Cedar", "Golden", "Swift", "Pioneer", "North", "Coastal"]
-NAME_TAILS = ["Freight", "Trucking", "Logistics", "Haulage", "Transport", "Express", "Carriers", "Lines"]
-STREETS = ["Depot Rd", "Mill St", "Commerce Blvd", "Airport Way", "Harbor Dr", "Industrial Pkwy", "Main St"]
+STATES = tuple("TX CA FL IL GA OH PA TN NC IN MO AZ WA CO NJ NY MI KS UT LA".split())  # noqa: SIM905
+NAME_HEADS = ("Blue", "Prairie", "Lone", "Iron", "Summit", "Eagle", "River", "Red", "Cedar", "Golden", "Swift", "Coastal")
+NAME_TAILS = ("Freight", "Trucking", "Logistics", "Haulage", "Transport", "Express", "Carriers", "Lines")
+STREETS = ("Depot Rd", "Mill St", "Commerce Blvd", "Airport Way", "Harbor Dr", "Industrial Pkwy", "Main St")
 
 TAKEOVER_AGE = 18  # months from registration to the day a ring buys a sleeping carrier
 LONGEST_SPAN = 48  # months a carrier stays on the market at most
@@ -99,6 +99,10 @@ class Carrier:
             return 0.0
         return self.size
 
+    def hungry(self, month: int) -> bool:
+        """True in a burst, when any price will do."""
+        return self.burst is not None and self.burst[0] <= month <= self.burst[1]
+
     def cheats(self, month: int) -> bool:
         """True once a burst has passed its first month, which builds trust."""
         return self.burst is not None and self.burst[0] < month <= self.burst[1]
@@ -136,14 +140,12 @@ class World:
     def carriers(self, first_month: int, last_month: int) -> list[Carrier]:
         """Carriers still around in or after the first month, registered by the last."""
         months = range(first_month - LONGEST_SPAN, last_month + 1)
-        return [
-            carrier for month in months for carrier in self.cohort(month) if carrier.last_month >= first_month
-        ]
+        return [carrier for month in months for carrier in self.cohort(month) if carrier.last_month >= first_month]
 
     def _rings(self, month: int) -> list[Ring]:
         rng = self.rng("rings", month)
         rings = []
-        for number in range(self.scaled(0.75, rng)):
+        for number in range(self.scaled(0.9, rng)):
             own = self.identity("ring", month, number)
             old = self.identity("ring", month - rng.randint(4, 9), 0)
             reuse = rng.random() < 0.45  # an identity that was burnt some months ago
@@ -164,7 +166,7 @@ class World:
             carrier = self._honest(month, seq, rng)
             if seq in bought:
                 self._take_over(carrier, bought[seq], rng)
-            elif rng.random() < 0.035:
+            elif rng.random() < 0.05:
                 self._turn(carrier, rng)
             carriers.append(carrier)
         for ring in self.rings(month):
@@ -189,6 +191,10 @@ class World:
             start = month + rng.randint(4, 24)
             carrier.gap = (start, start + rng.randint(3, 8))
         carrier.identities.append((at(registered_on, 36_000), self._contact(month, seq, rng)))
+        if rng.random() < 0.16:  # honest people move house and change banks too
+            moved = at(registered_on + timedelta(days=rng.randint(90, 900)), 50_000)
+            old, new = carrier.identities[0][1], self.identity("moved", month, seq)
+            carrier.identities.append((moved, Identity(new.phone, new.address, old.bank)))
         self._add_trucks(carrier, rng)
         return carrier
 
@@ -220,6 +226,7 @@ class World:
         carrier.gap = (start - rng.randint(4, 9), start - 1)
         self._start_burst(carrier, start + rng.randint(0, 1), rng)
         moved = at(month_start(start) - timedelta(days=rng.randint(1, 25)), 50_000)
+        carrier.identities = [known for known in carrier.identities if known[0] < moved]
         self._join(carrier, ring, moved, rng)
 
     def _turn(self, carrier: Carrier, rng: random.Random) -> None:
@@ -229,13 +236,11 @@ class World:
     def _fresh_member(self, month: int, seq: int, ring: Ring, rng: random.Random) -> Carrier:
         carrier = self._honest(month, seq, rng)
         carrier.gap = None
-        self._start_burst(carrier, month + rng.randint(2, 5), rng)
-        carrier.size *= 0.7
-        registered = carrier.identities.pop()[0]
-        carrier.identities.append((registered, self.identity("carrier", month, seq)))
+        self._start_burst(carrier, month + rng.randint(2, 9), rng)
+        registered = carrier.identities[0][0]
+        carrier.identities = [(registered, self.identity("carrier", month, seq))]
         self._join(carrier, ring, registered, rng)
-        if carrier.identities[0][0] == carrier.identities[-1][0]:
-            del carrier.identities[:-1]
+        del carrier.identities[0]  # it has the ring's details from its first day
         return carrier
 
     def _start_burst(self, carrier: Carrier, month: int, rng: random.Random) -> None:

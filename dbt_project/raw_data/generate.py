@@ -22,7 +22,6 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import duckdb
-
 from freight_registry import add_fuel_prices, add_registry, add_shippers
 from freight_traffic import Month
 from freight_world import World, at, month_of
@@ -74,9 +73,7 @@ def load(database: Path, folder: Path, absent: set[str]) -> None:
             if name in absent:
                 connection.execute(f"drop table if exists raw.{name}")
                 continue
-            typed = ", ".join(
-                f"'{column}': '{kind}'" for column, kind in (*columns.items(), (LOADED_AT, "TIMESTAMP"))
-            )
+            typed = ", ".join(f"'{column}': '{kind}'" for column, kind in (*columns.items(), (LOADED_AT, "TIMESTAMP")))
             source = str(folder / f"{name}.csv").replace("'", "''")
             connection.execute(
                 f"create or replace table raw.{name} as select * from read_csv("
@@ -121,9 +118,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--duckdb", type=Path, metavar="PATH", help="[FREIGHT_DUCKDB_PATH, else dbt_project/freight.duckdb]")
     add("--as-of", type=date.fromisoformat, metavar="DATE", help="first day not in the data [today, UTC]")
-    add(
-        "--loaded-at", type=timestamp, metavar="TS", help="value of _loaded_at, UTC [05:00 on the as-of date]"
-    )
+    add("--loaded-at", type=timestamp, metavar="TS", help="value of _loaded_at, UTC [05:00 on the as-of date]")
     add("--seed", type=int, default=7, metavar="N", help="another number is another world [7]")
     add("--scale", type=float, default=1.0, metavar="X", help="1 is about 35,000 loads [1]")
     add("--csv", type=Path, metavar="DIR", help="also keep the CSV files in this folder")

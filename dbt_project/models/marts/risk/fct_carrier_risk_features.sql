@@ -204,7 +204,8 @@ joined as (
 )
 
 select
-    cast({{ dbt.concat(["cast(carrier_id as " ~ dbt.type_string() ~ ")", "'-'", "cast(as_of_date as " ~ dbt.type_string() ~ ")"]) }} as varchar) as carrier_month_id,
+    {{ dbt.concat([dbt.cast('carrier_id', dbt.type_string()), "'-'", dbt.cast('as_of_date', dbt.type_string())]) }}
+        as carrier_month_id,
     cast(carrier_id as bigint) as carrier_id,
     as_of_date,
     {{ days_between('registered_on', 'as_of_date') }} as days_since_registered,
