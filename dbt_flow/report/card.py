@@ -23,7 +23,7 @@ from dbt_flow.report.drawing import drawing
 from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.headline import headline
 from dbt_flow.report.timeline import critical_path, spans, timeline
-from dbt_flow.report.words import clean, moment, name_of, one_line, plain_message, usual_seconds
+from dbt_flow.report.words import clean, moment, name_of, one_line, plain_message, says_nothing, usual_seconds
 
 CARD_VERSION = 1
 """The version of the document; a card that is older than its document says so instead of guessing."""
@@ -143,7 +143,7 @@ def _cause(cause: Cause, at: int, plan: Plan | None, run: RunResult, extra: Card
         "tested": one_line(tested.name, 200) if tested else "",
         "owner": one_line(cause.owner, 120),
         "failures": result.failures,
-        "message": plain_message(result.message),
+        "message": "" if says_nothing(result.message) else plain_message(result.message),
         "reason": one_line(result.reason, 600),
         "sql": clean(shown_sql, SQL_LIMIT),
         "others": [_name(plan, other.id) for other in cause.results[1 : MOST_BLOCKED + 1]],
@@ -267,7 +267,7 @@ def _reason(plan: Plan, result: NodeResult) -> str:
         return one_line(result.reason, 240)
     if result.status == SKIPPED and result.blocked_by:
         return "because of " + ", ".join(_name(plan, node) for node in result.blocked_by[:3])
-    if result.status not in GOOD and result.message:
+    if result.status not in GOOD and result.message and not says_nothing(result.message):
         return one_line(plain_message(result.message), 200)
     return ""
 

@@ -17,10 +17,12 @@ from dbt_flow.records import Node, NodeResult
 
 MOST_NODES = 400
 """A graph with more nodes than this is drawn in part: nobody can read it whole."""
-PART_NODES = 120
-"""How many nodes a partial drawing aims for."""
+PART_NODES = 90
+"""The most nodes of a partial drawing."""
+RINGS = 3
+"""How far a partial drawing goes up and down from what matters."""
 
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 196, 38, 64, 14, 16
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 184, 42, 44, 14, 16
 SWEEPS = 6
 
 Lines = set[tuple[str, str]]
@@ -78,16 +80,20 @@ def _lines(plan: Plan, nodes: Mapping[str, Node]) -> Lines:
 
 
 def _around(lines: Lines, focus: list[str]) -> set[str]:
-    """The focus and its neighbours, ring by ring, until there are about :data:`PART_NODES`."""
-    near: dict[str, list[str]] = defaultdict(list)
+    """The focus, what it reads and what reads it, ring by ring, until there are :data:`PART_NODES`; never sideways."""
+    up: dict[str, list[str]] = defaultdict(list)
+    down: dict[str, list[str]] = defaultdict(list)
     for first, second in sorted(lines):
-        near[first].append(second)
-        near[second].append(first)
-    kept = dict.fromkeys(focus[:PART_NODES])
-    ring = [*kept]
-    while ring and len(kept) < PART_NODES:
-        ring = [*dict.fromkeys(node for at in ring for node in near[at][:8] if node not in kept)]
-        kept.update(dict.fromkeys(ring[: PART_NODES - len(kept)]))
+        down[first].append(second)
+        up[second].append(first)
+    kept = dict.fromkeys(focus[: PART_NODES // 2])
+    rings = [(up, [*kept]), (down, [*kept])]
+    for _ in range(RINGS):
+        for place, (near, ring) in enumerate(rings):
+            wider = [*dict.fromkeys(node for at in ring for node in near[at][:8] if node not in kept)]
+            wider = wider[: max(PART_NODES - len(kept), 0)]
+            kept.update(dict.fromkeys(wider))
+            rings[place] = (near, wider)
     return set(kept)
 
 
@@ -204,7 +210,8 @@ def _numbers(
         seconds = result.seconds if result else None
         kind = "ephemeral" if node.inlined else node.type
         place = [round(left[key]), round(sheet.height[key], 1)]
-        drawn.append([node.name, kind, status, *place, seconds, tests[key]])
+        begun = bool(result and result.started)
+        drawn.append([node.name, kind, status, *place, seconds, tests[key], begun])
     edges = []
     for first, second in sorted(lines, key=lambda line: (number[line[0]], number[line[1]])):
         stops = [[left[s], round(sheet.height[s], 1)] for s in sheet.waypoints.get((first, second), ())]

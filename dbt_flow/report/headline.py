@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dbt_flow.plan.model import Plan
@@ -69,7 +69,7 @@ def counted(plan: Plan | None, results: Iterable[NodeResult]) -> list[dict[str, 
 
 
 def _worst(status: str) -> tuple[int, str]:
-    order = {SKIPPED: 1, RUNNING: 2, "waiting": 3, "warn": 4}
+    order = {SKIPPED: 1, "waiting": 2, RUNNING: 3, "warn": 4}
     return (order.get(status, 5 if status in GOOD else 0), status)
 
 
@@ -98,13 +98,26 @@ def _sentence(
     if run.error:
         return one_line(run.error.get("message") or "The run was refused.", 320)
     if not causes:
-        total = count(len(results), "node")
-        return f"All of {total} are good." if len(results) != 1 else "The one planned node is good."
+        return _good_sentence(counted(plan, results))
     skipped = sum(node.status == SKIPPED for node in results)
     broken = sum(len(cause.results) for cause in causes if cause.kind != "skipped")
     kept = sum(node.good for node in results)
-    blocked = f", {skipped:,} {'was' if skipped == 1 else 'were'} skipped" if skipped else ""
-    return f"{broken:,} of {count(len(results), 'node')} {'is' if broken == 1 else 'are'} not good{blocked}; {kept:,} are good."
+    blocked = f" and {skipped:,} {'was' if skipped == 1 else 'were'} skipped because of {'it' if broken == 1 else 'them'}"
+    failed = f"{broken:,} of {count(len(results), 'node')} failed{blocked if skipped else ''}"
+    return f"{failed}; {'all others' if not skipped else f'the other {kept:,}'} are good." if kept else f"{failed}."
+
+
+def _good_sentence(counts: Sequence[dict[str, Any]]) -> str:
+    """``All 15 models are built and all 30 tests passed.``"""
+    parts = []
+    for group in counts:
+        total, is_test = group["total"], group["what"] == "test"
+        warned = sum(number for status, number in group["by"] if status == "warn")
+        whose = f"all {total:,} {group['what']}s" if total > 1 else f"the one {group['what']}"
+        done = "passed" if is_test else "are good" if total > 1 else "is good"
+        parts.append(f"{whose} {done}" + (f" ({warned:,} with a warning)" if warned else ""))
+    text = " and ".join(parts) or "nothing was planned"
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _running_sentence(plan: Plan | None, results: Sequence[NodeResult], extra: CardExtra) -> str:
@@ -128,10 +141,12 @@ def _next(plan: Plan | None, run: RunResult, causes: Sequence[Cause], results: S
     if plan is None or not causes:
         return clean(run.error.get("hint") or "", 500) if run.error else ""
     first = causes[0]
-    retry = " Then retry: what is good is not built again." if extra.commands.get("retry") else ""
+    retry = bool(extra.commands.get("retry"))
     if first.kind == FAILED_KIND:
-        blocked = f", which blocks {count(len(first.blocks), 'other node')}" if first.blocks else ""
-        return f"Start with {one_line(first.name, 120)}{blocked}.{retry}"
+        whose = f"; it is {one_line(first.owner, 80)}'s" if first.owner else ""
+        blocked = f" and blocks {count(len(first.blocks), 'node')}" if first.blocks else ""
+        start = f"Start here: {one_line(first.headline, 200)}{whose or '; it is nobody’s'}{blocked}."
+        return start + (" Then retry: what is good is not built again." if retry else "")
     return "Retry: only what has no good result is built." if retry else ""
 
 
@@ -144,8 +159,8 @@ def _progress(plan: Plan | None, run: RunResult, results: Sequence[NodeResult], 
     return {"done": done, "total": total, "running": len(extra.running), "left": left if left and left > 0 else None}
 
 
-def next_command(run: RunResult, commands: Any) -> str:
-    """The one command to type next: retry after a run that is not good, else the card."""
+def next_command(run: RunResult, commands: Mapping[str, str]) -> tuple[str, str]:
+    """The one command to type next, with what to call it: retry after a run that is not good, else the card."""
     if run.status in (FAILED, RUN_CANCELLED):
-        return str(commands.get("retry") or commands.get("card") or "")
-    return str(commands.get("card") or "")
+        return "next", commands.get("retry") or commands.get("card") or ""
+    return "card", commands.get("card") or ""

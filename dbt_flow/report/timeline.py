@@ -107,7 +107,10 @@ def _ticks(whole: float) -> list[list[Any]]:
     steps = [b * 10**e for e in range(-3, 7) for b in (1, 2, 5)] if whole < 60 else [15, 30, 60, 120, 300, 600, 900, 1800, 3600]
     steps += [7200, 14400, 43200, 86400]
     step = next((s for s in steps if whole / s <= 6), 86400)
-    return [[round(i * step / whole * 100, 2), _tick(i * step)] for i in range(int(whole / step) + 1)]
+    # A label right of 95 per cent would be cut off by the edge.
+    return [
+        [round(i * step / whole * 100, 2), _tick(i * step)] for i in range(int(whole / step) + 1) if i * step < whole * 0.95
+    ]
 
 
 def _tick(seconds: float) -> str:

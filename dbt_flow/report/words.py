@@ -21,6 +21,8 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _DBT_HEADING = re.compile(r"^\s*\w[\w ]* Error in [\w ]+ \S+ \(.*\)\s*$")
 _DBT_PATH = re.compile(r"^\s*(compiled code at|See test failures:|>?\s*in macro|> called by)\b")
 
+_DBT_STOCK = re.compile(r"\s*Got \d+ results?, configured to (fail|warn) if != 0\.?\s*$")
+
 
 def clean(text: Any, limit: int = MESSAGE_LIMIT) -> str:
     """``text`` without terminal escapes and control characters, cut with a note when it is longer than ``limit``."""
@@ -46,6 +48,11 @@ def plain_message(message: str) -> str:
     kept = [line for line in lines if not _DBT_HEADING.match(line) and not _DBT_PATH.match(line)]
     indent = min((len(line) - len(line.lstrip()) for line in kept if line.strip()), default=0)
     return "\n".join(line[indent:] for line in kept).strip("\n") or "\n".join(lines).strip()
+
+
+def says_nothing(message: str) -> bool:
+    """Whether ``message`` is dbt's stock sentence for a failing test; the headline and the row count say it better."""
+    return bool(_DBT_STOCK.match(message))
 
 
 def name_of(node_id: str) -> str:

@@ -148,7 +148,9 @@ def timed(made: Plan, changes: Mapping[str, NodeResult], threads: int = 4) -> tu
                     "failures": 0 if node.is_test else None,
                     **{key: value for key, value in given.items() if value},
                     "started": utc_text(START + timedelta(seconds=start)),
-                    "finished": None if change and change.status == LOST else utc_text(START + timedelta(seconds=start + seconds)),
+                    "finished": None
+                    if change and change.status == LOST
+                    else utc_text(START + timedelta(seconds=start + seconds)),
                     "seconds": seconds,
                     "thread": f"Thread-{thread + 1} (worker)",
                 }
@@ -254,7 +256,14 @@ def failing_changes() -> dict[str, NodeResult]:
             message="Got 12 results, configured to warn if != 0",
         ),
     }
-    for name in ("int_carrier_history", "carriers_snapshot", "carrier_safety", "carrier_features", "fraud_scores", "risk_report"):
+    for name in (
+        "int_carrier_history",
+        "carriers_snapshot",
+        "carrier_safety",
+        "carrier_features",
+        "fraud_scores",
+        "risk_report",
+    ):
         because = [BROKEN_TEST] if name != "carrier_features" else [BROKEN_TEST, BROKEN_MODEL]
         because = [*because, SECOND_TEST] if name == "risk_report" else because
         for node in (model_id(name), *(test.id for test in _tests(name))):
@@ -309,7 +318,11 @@ def cancelled():
     }
     dying = model_id("int_payment_delays")
     changes[dying] = NodeResult(id=dying, status="cancelled", started=utc_text(START))
-    error = {"code": "timeout", "message": "The run took longer than its timeout of 20 s", "hint": "raise timeout: in the DAG's file"}
+    error = {
+        "code": "timeout",
+        "message": "The run took longer than its timeout of 20 s",
+        "hint": "raise timeout: in the DAG's file",
+    }
     return made, result(made, "cancelled", changes, error=error, reason="Stopped after its timeout of 20 s"), extra()
 
 
@@ -319,7 +332,7 @@ def live():
     nodes = tuple(node for node in done[:24])
     running = tuple((node.id, node.started or "") for node in made_running(made, done))
     ended = result(made, RUNNING, nodes=nodes, finished=None, seconds=0.0)
-    return made, ended, extra(live=True, updated=utc_text(START + timedelta(seconds=12)), running=running)
+    return made, ended, extra(live=True, updated=utc_text(START + timedelta(seconds=20)), running=running)
 
 
 def made_running(made: Plan, done: Sequence[NodeResult]) -> list[NodeResult]:

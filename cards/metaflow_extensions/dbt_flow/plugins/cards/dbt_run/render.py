@@ -31,7 +31,7 @@ LOOKS: Mapping[str, tuple[str, str]] = {
     "runtime error": ("bad", "✕"),
     "partial success": ("bad", "◐"),
     "failed": ("bad", "✕"),
-    "lost": ("bad", "?"),
+    "lost": ("lost", "?"),
     "cancelled": ("stop", "■"),
     "skipped": ("skip", "↷"),
     "running": ("run", "▸"),
@@ -78,7 +78,9 @@ def render_card(document: Mapping[str, Any] | None) -> str:
 
     folder = Path(__file__).parent
     page = Environment(loader=FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page.filters.update(duration=_duration, when=_when, clock=_clock, sql=_sql, number=_number, tests_marks=_tests_marks)
+    page.filters.update(
+        duration=_duration, when=_when, day=_day, clock=_clock, sql=_sql, number=_number, tests_marks=_tests_marks
+    )
     page.filters.update(tally=_tally, slug=_slug, shortened=_shortened, link=_link, capfirst=_capfirst)
     page.globals.update(look=_look, mark=_mark, served=_served)
     absent = _absent(document)
@@ -154,7 +156,7 @@ def _mark(status: str) -> str:
 
 def _tests_marks(statuses: list[str]) -> list[tuple[str, str]]:
     """The pips of a drawn node: look and word of each test, worst first, at most eight."""
-    order = {"bad": 0, "stop": 1, "warn": 2, "skip": 3, "run": 4, "wait": 5}
+    order = {"bad": 0, "lost": 0, "stop": 1, "warn": 2, "skip": 3, "run": 4, "wait": 5}
     return sorted(((_look(status), status) for status in statuses), key=lambda pip: order.get(pip[0], 9))[:8]
 
 
@@ -182,6 +184,11 @@ def _when(text: str | None) -> str:
     return f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
 
 
+def _day(text: str) -> str:
+    """A time to the minute: ``21 Nov 2026, 06:00 UTC``."""
+    return re.sub(r":\d\d UTC$", " UTC", _when(text))
+
+
 def _clock(text: str) -> str:
     when = _when(text)
     return when.split(", ", 1)[-1]
@@ -200,7 +207,7 @@ def _shortened(text: str, limit: int) -> str:
 
 
 def _capfirst(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    return text if text.startswith("dbt") else text[:1].upper() + text[1:]
 
 
 def _link(text: str, kind: str) -> str:
