@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -44,7 +45,7 @@ class Build:
     manifest: Any
     """dbt's parsed manifest: the call pays no parse."""
     arguments: tuple[str, ...]
-    """Flags for where and as whom: project, profile, target, threads, target path."""
+    """Flags for where, as whom and how quietly: project, profile, target, threads, target path."""
     selection: tuple[str, ...]
     """The selection as dbt's own flags, for the fallback."""
     nodes: frozenset[str]
@@ -79,9 +80,7 @@ class Engine:
     def build(self, order: Build) -> Outcome:
         """Call dbt. It never raises for what dbt does: that is in the outcome and the recorder."""
         arguments = [
-            *("--no-use-colors", "--quiet", "--no-print", "--log-level-file", "none", "--no-write-json"),
-            *("--no-send-anonymous-usage-stats", "--cache-selected-only"),
-            "build",
+            *("build", "--no-write-json", "--cache-selected-only"),
             *order.arguments,
             *order.selection,
             *(("--vars", json.dumps(dict(order.vars))) if order.vars else ()),
@@ -92,10 +91,7 @@ class Engine:
         for result in results:
             with suppress(AttributeError, TypeError, ValueError):
                 self._enrich(result)
-        document = None
-        if results and hasattr(answer.result, "to_dict"):
-            document = answer.result.to_dict(omit_none=False)
-        return Outcome(bool(answer.success), answer.exception, document, tuple(self._surprises))
+        return Outcome(bool(answer.success), answer.exception, self._written(answer.result), tuple(self._surprises))
 
     def stop(self) -> None:
         """Take back what runs in the warehouse and let nothing new start; returns within about two seconds."""
@@ -131,6 +127,20 @@ class Engine:
             yield
         finally:
             dbt.task.build.BuildTask = _DbtBuildTask
+
+    def _written(self, result: Any) -> dict[str, Any] | None:
+        """The result as dbt itself writes it."""
+        if not getattr(result, "results", None):
+            return None
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "run_results.json"
+                result.write(str(file))
+                document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+                return document
+        except Exception as error:
+            self._surprises.append(f"run_results.json is ours, not dbt's: {error!r}")
+            return None
 
     def _hear(self, event: Any) -> None:
         """dbt's callback, on its worker threads; it must not raise."""

@@ -92,7 +92,8 @@ class Recorder:
         self._log(lambda record: record.node_ended(self.attempt, result))
         self.feed.tell("end", **result.to_dict())
         with suppress(OSError, ValueError):
-            print(_line(result), file=sys.stdout, flush=True)
+            sys.stdout.write(_line(result) + "\n")  # one write: several threads print
+            sys.stdout.flush()
 
     def enrich(self, node: str, changes: Mapping[str, Any]) -> None:
         """Add what is known only when dbt has ended: compiled SQL, rows."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from dbt_flow.records import RECORD_VERSION, NodeResult, RunResult, check_version, utc_text
+from dbt_flow.records import RECORD_VERSION, SKIPPED, NodeResult, RunResult, check_version, utc_text
 from dbt_flow.state.store import Store, encode, get_json, put_json, read_lines
 
 NO_TARGET = "unknown"
@@ -108,6 +108,7 @@ class RunRecord:
                 "trigger": result.trigger,
                 "counts": result.counts,
                 "reason": result.reason,
+                "failed": [node.id for node in result.nodes if not node.good and node.status != SKIPPED][:200],
             }
             self.store.append(f"history/{self.ref.target}/{self.ref.dag}.jsonl", encode(summary) + b"\n")
         return written

@@ -1,0 +1,67 @@
+"""``dbt-flow run``: build a DAG now, on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import click
+
+from dbt_flow.cli.terminal import DAG, Context
+from dbt_flow.cli.watching import watch
+from dbt_flow.errors import InputError
+from dbt_flow.launch import Launch
+from dbt_flow.spec import Dag, load_dag
+
+
+@click.command("run", short_help="Build a DAG now.")
+@click.argument("dag", metavar="DAG|FILE", type=DAG)
+@click.option("--param", "-p", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the run; may be repeated.")
+@click.option("--target", metavar="NAME", help="A dbt target instead of the DAG's or the profile's.")
+@click.option("--upstream", is_flag=True, help="Build the tables of other DAGs that are missing, too.")
+@click.option("--defer-to", metavar="TARGET", help="Read tables that are missing here from that target (dbt's defer).")
+@click.option("--compare-to", metavar="DIR", help="A folder with a manifest.json, for `state:` in a selection. [the last good run]")
+@click.option("--project-dir", metavar="DIR", help="Run this dbt project; needs no dbt_flow.yml.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+@click.pass_context
+def command(ctx: click.Context, /, dag: str, params: tuple[str, ...], as_json: bool, project_dir: str | None, **said: object) -> int:
+    """Build a DAG's models, seeds and snapshots and run its tests, as one Metaflow run.
+
+    DAG is a name that `dbt-flow list` shows, or a YAML file anywhere. The run ends with what happened, and with its card.
+    The exit code is 0 when everything that was planned is good, 1 when the run failed, 2 when it could not start, 130 when it
+    was stopped.
+
+    \b
+    dbt-flow run carrier_risk
+    dbt-flow run carrier_risk --param as_of=2026-11-01
+    dbt-flow run my.yaml --project-dir ../shop
+    """
+    context: Context = ctx.obj
+    settings = (Context(replace(context.flags, project_dir=project_dir)) if project_dir else context).settings
+    chosen = load_dag(settings, dag)
+    given = parameters(chosen, params)
+    launch = Launch(
+        dag_file=settings.root / chosen.file,
+        command=("run", *(word for name, value in given.items() for word in (f"--{name}", value))),
+        settings=settings,
+        variables={
+            f"DBT_FLOW_{name.upper()}": "1" if value is True else str(value) for name, value in said.items() if value
+        },
+    )
+    return watch(launch, chosen, as_json)
+
+
+def parameters(dag: Dag, said: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=VALUE`` words as a mapping, checked against the DAG's parameters.
+
+    :raises DbtFlowError: a word without ``=``, an unknown name, a value that does not fit.
+    """
+    given: dict[str, str] = {}
+    for word in said:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InputError("usage", f"--param {word}: NAME=VALUE was expected", hint="write --param as_of=2026-11-01")
+        given[name] = value
+    dag.parameters(given, datetime.now(ZoneInfo(dag.timezone)).date())
+    return given

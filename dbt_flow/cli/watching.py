@@ -1,0 +1,227 @@
+"""Watch a launched run in the terminal: a live display on a terminal, a line a node elsewhere, the story at the end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from dbt_flow.cli.terminal import console, emit_json, printable_on
+from dbt_flow.errors import CODES, DbtFlowError, InputError, RunFailed
+from dbt_flow.launch import Launch, Running, forget, keep_log
+from dbt_flow.records import GOOD, RunResult
+from dbt_flow.settings import Settings
+from dbt_flow.spec import Dag
+
+_RUN_ITSELF = ("run-failed", "timeout", "launcher-gone")
+
+
+def watch(launch: Launch, dag: Dag, as_json: bool) -> int:
+    """Run to the end and tell; gives the exit code.
+
+    :raises DbtFlowError: Metaflow did not even make a run.
+    """
+    settings = launch.settings
+    running = Running(launch)
+    with _signals_stop(running), _screen(as_json) as screen:
+        # While the run's process starts, load what its end needs.
+        from dbt_flow.pipeline.settle import settle_dead  # noqa: PLC0415
+
+        for event in running.events():
+            screen.show(event)
+    run_id = running.run_id
+    if run_id is None:
+        words = running.last_words()
+        forget(running)
+        raise _not_started(dag, words)
+    result = settle_dead(settings.state, dag.name, run_id, dag.flow_name)
+    if result is None:
+        raise RunFailed("run-failed", f"{dag.flow_name}/{run_id} has not ended", hint=f"see dbt-flow history {dag.name}")
+    log = keep_log(running, settings, f"runs/{result.target}/{dag.name}/{run_id}")
+    tell(settings, result, as_json)
+    if result.error and result.error["code"] == "run-failed" and not result.nodes:
+        click.echo(f"Metaflow's log: {settings.shown(log)}", err=True)
+    return exit_code(result)
+
+
+def exit_code(result: RunResult) -> int:
+    """0 good, 1 the run failed, 2 it was refused for its input, 130 it was stopped."""
+    if result.status == "success":
+        return 0
+    if result.status == "cancelled":
+        return 130
+    code = (result.error or {}).get("code")
+    return 2 if code in CODES and code not in _RUN_ITSELF and not result.nodes else 1
+
+
+def tell(settings: Settings, result: RunResult, as_json: bool) -> None:
+    """The end of a run: the story for people, one document for machines."""
+    from dbt_flow.report.story import story  # noqa: PLC0415 - loaded when there is something to tell
+
+    plan, card = plan_and_card(settings, result)
+    if as_json:
+        emit_json(document(result, plan, card))
+        return
+    screen = console(stdout=True)
+    for line in story(plan, result, width=screen.width):
+        screen.print(line.text, style=line.style or None)
+    if card:
+        click.echo(f"Card: {card}")
+
+
+def plan_and_card(settings: Settings, result: RunResult) -> tuple[Any, str | None]:
+    """The run's plan, None when it had none, and its card's path as a person would type it."""
+    from dbt_flow.plan.model import Plan  # noqa: PLC0415
+    from dbt_flow.state.runs import RunRecord, RunRef  # noqa: PLC0415
+    from dbt_flow.state.store import FolderStore  # noqa: PLC0415
+
+    store = FolderStore(settings.state)
+    ref = RunRef(result.target, result.dag, result.run.rpartition("/")[2])
+    document = RunRecord(store, ref).get("plan.json")
+    card = settings.state / ref.folder / "card.html"
+    return (None if document is None else Plan.from_dict(document)), (settings.shown(card) if card.is_file() else None)
+
+
+def document(result: RunResult, plan: Any, card: str | None) -> dict[str, Any]:
+    """What ``run --json`` prints."""
+    kinds = {node.id: node.type for node in plan.nodes} if plan else {}
+    return {
+        "dag": result.dag,
+        "flow": result.flow,
+        "run": result.run,
+        "status": result.status,
+        "reason": result.reason,
+        "target": result.target,
+        "seconds": result.seconds,
+        "counts": result.counts,
+        "nodes": [
+            {
+                "id": node.id,
+                "type": kinds.get(node.id) or node.id.partition(".")[0],
+                "status": node.status,
+                "reason": node.reason or node.message,
+                "seconds": node.seconds,
+                "failures": node.failures,
+                "blocked_by": list(node.blocked_by),
+            }
+            for node in result.nodes
+        ],
+        "error": dict(result.error) if result.error else None,
+        "card": card,
+    }
+
+
+def _not_started(dag: Dag, words: str) -> DbtFlowError:
+    """Metaflow refused before it made a run; its own last words say why."""
+    lines = [line.strip() for line in words.splitlines() if line.strip() and not line.startswith("Metaflow ")]
+    said = "\n".join(lines[-8:]) or "it said nothing"
+    return InputError("usage", f"Metaflow did not start {dag.flow_name}: {said}", place=dag.place())
+
+
+@contextmanager
+def _signals_stop(running: Running) -> Iterator[None]:
+    """Ctrl-C and SIGTERM ask the run to stop; the display goes on until it has."""
+
+    def stop(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a handler
+        running.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Lines:
+    """A line for what has ended, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self.total, self.done = 0, 0
+        self.names: dict[str, str] = {}
+
+    def show(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "phase":
+            self.say(f"{event['text']}")
+        elif kind == "plan":
+            self.names = {node: name for node, name, _ in event["nodes"]}
+            self.total, self.done = len(event["nodes"]), 0
+            carried = f", {event['carried']} good already" if event["carried"] else ""
+            self.say(f"{event['run']} on {event['target']}: {self.total} nodes to build{carried}")
+        elif kind == "end":
+            self.done += 1
+            self.ended(event)
+
+    def ended(self, event: dict[str, Any]) -> None:
+        rows = f", {event['failures']} failing rows" if event.get("failures") else ""
+        name = self.names.get(event["id"], event["id"])
+        self.say(f"[{self.done}/{self.total}] {event['status']:<8} {name} {event['seconds']:.2f}s{rows}")
+
+    def say(self, text: str) -> None:
+        click.echo(printable_on(sys.stderr, text), err=True)
+
+
+class _Display(_Lines):
+    """A bar, what is being built now, and failures as they come, on a terminal."""
+
+    def __init__(self, live: Any, screen: Any) -> None:
+        super().__init__()
+        self.live, self.screen = live, screen
+        self.running: dict[str, float] = {}
+        self.phase = "starting"
+
+    def show(self, event: dict[str, Any]) -> None:
+        if event["event"] == "phase":
+            self.phase = event["text"]
+        elif event["event"] == "start":
+            self.running[event["id"]] = time.monotonic()
+        elif event["event"] == "end":
+            self.running.pop(event["id"], None)
+        if event["event"] not in ("phase", "tick"):
+            super().show(event)
+        self.live.update(self._frame(), refresh=event["event"] == "tick")
+
+    def ended(self, event: dict[str, Any]) -> None:
+        if event["status"] not in GOOD or event["status"] == "warn":
+            super().ended(event)
+
+    def say(self, text: str) -> None:
+        from rich.text import Text  # noqa: PLC0415
+
+        self.screen.print(Text(text))
+
+    def _frame(self) -> Any:
+        from rich.console import Group  # noqa: PLC0415
+        from rich.progress_bar import ProgressBar  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        if not self.total:
+            return Text(f"… {self.phase}", style="dim")
+        head = Table.grid(padding=(0, 1))
+        head.add_row(ProgressBar(self.total, self.done, width=30), Text(f"{self.done}/{self.total}"), Text(self.phase, style="dim"))
+        now = time.monotonic()
+        rows = [
+            Text(f"  {self.names.get(node, node)}  {now - began:.0f}s", style="cyan", overflow="ellipsis", no_wrap=True)
+            for node, began in list(self.running.items())[:8]
+        ]
+        return Group(head, *rows)
+
+
+@contextmanager
+def _screen(as_json: bool) -> Iterator[_Lines]:
+    """A live display when a person looks on; lines otherwise."""
+    if as_json or not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from rich.live import Live  # noqa: PLC0415 - only for who has a terminal
+
+    screen = console()
+    with Live(console=screen, auto_refresh=False, transient=True) as live:
+        yield _Display(live, screen)

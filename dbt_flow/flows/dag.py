@@ -1,0 +1,258 @@
+"""The one FlowSpec for every DAG: ``python dag.py --config dag dags/carrier_risk.yaml run``.
+
+The YAML file is read once, by the process that launches; tasks receive what was read with Metaflow's Config. A mutator then
+names the flow after the DAG and adds its project, schedule, trigger, parameters and retries.
+
+There is one step, ``end``: Metaflow's finish event, which ``@trigger_on_finish`` listens for on Argo, is the end step's, and
+every further task would cost a process and an import.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from metaflow import (
+    Config,
+    FlowMutator,
+    FlowSpec,
+    Parameter,
+    current,
+    project,
+    retry,
+    schedule,
+    step,
+    trigger,
+    trigger_on_finish,
+)
+from metaflow.exception import MetaflowException
+
+from dbt_flow.errors import DbtFlowError, InputError
+from dbt_flow.metaflow_seam import name_class, rename_flow
+from dbt_flow.pipeline.job import Job, Options
+from dbt_flow.records import SUCCESS
+from dbt_flow.run.watchdog import LAUNCHER_VARIABLE
+from dbt_flow.settings import Settings, load_settings
+from dbt_flow.spec import Dag, Param, load_dag
+from dbt_flow.spec.dag import flow_name
+
+PARENT_VARIABLE = "DBT_FLOW_PARENT"
+"""The process id of the ``dbt-flow run`` that started this launcher: when it is gone, the launcher stops the run."""
+
+_LOCAL_COMMANDS = ("run", "resume")
+_TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "date": str}
+
+
+class DagRunFailed(MetaflowException):  # type: ignore[misc]
+    """The step's way to tell Metaflow that the run is not good, without a traceback in its log."""
+
+    headline = "The run is not good"
+
+
+# ---- reading the DAG, in the launching process
+
+
+def _argument(name: str) -> str | None:
+    """The value of ``--config NAME VALUE`` on this process's command line."""
+    for index, word in enumerate(sys.argv[:-2]):
+        if word == "--config" and sys.argv[index + 1] == name:
+            return sys.argv[index + 2]
+    return None
+
+
+def _command() -> str | None:
+    """Metaflow's command on this process's command line."""
+    known = {"run", "resume", "step", "show", "card", "check", "argo-workflows", "step-functions", "airflow", "tag", "dump", "logs"}
+    return next((word for word in sys.argv[1:] if word in known), None)
+
+
+def _job(settings: Settings, path: str) -> dict[str, Any]:
+    return Job.of(settings, load_dag(settings, path), Options.from_environment()).to_dict()
+
+
+def _read(text: str) -> dict[str, Any]:
+    """The Config's parser: Metaflow hands over the file's text, the path stands on the command line.
+
+    The Runner and the Deployer call it in a process of somebody else's: there the file is found by its text.
+    """
+    if text.strip() in ("", "{}"):
+        return {}
+    if text.lstrip().startswith('{"dag"'):
+        return dict(json.loads(text))
+    path = _argument("dag")
+    if path is not None:
+        settings = load_settings()
+        return _job(settings, path)
+    settings = load_settings()
+    for file in sorted(settings.dags.rglob("*.y*ml")):
+        if file.read_text(encoding="utf-8", errors="replace") == text:
+            return _job(settings, str(file))
+    raise InputError("usage", "which DAG?", hint="name its file: --config dag dags/NAME.yaml")
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        return _read(text)
+    except DbtFlowError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+# ---- the flow
+
+
+class as_the_dag_says(FlowMutator):  # noqa: N801 - it is used as a decorator
+    """Gives the flow its name, project, schedule, trigger and parameters, and its step its retries."""
+
+    def pre_mutate(self, mutable_flow: Any) -> None:
+        """Metaflow calls this when the Config is known and before anything else uses the flow."""
+        config = dict(mutable_flow.configs)["dag"]
+        if not config:
+            return
+        dag = Dag.from_dict(_plain(config["dag"]))
+        rename_flow(mutable_flow, dag.flow_name)
+        mutable_flow.add_decorator(project, deco_kwargs={"name": config["metaflow_project"]})
+        for name, parameter in dag.params.items():
+            mutable_flow.add_parameter(name, _parameter(name, parameter))
+        for decorator, arguments in _starts(dag):
+            mutable_flow.add_decorator(decorator, deco_kwargs=arguments)
+
+    def mutate(self, mutable_flow: Any) -> None:
+        """Metaflow calls this to let step decorators be added."""
+        config = dict(mutable_flow.configs)["dag"]
+        retries = Dag.from_dict(_plain(config["dag"])).retries if config else 0
+        if retries:
+            for _, mutable_step in mutable_flow.steps:
+                # The wait between attempts is ours (pipeline.execute): it grows, and it is told.
+                mutable_step.add_decorator(retry, deco_kwargs={"times": retries, "minutes_between_retries": 0})
+
+
+def _starts(dag: Dag) -> list[tuple[Any, dict[str, Any]]]:
+    """The Metaflow decorators that a DAG's trigger means."""
+    start = dag.trigger
+    if start.schedule:
+        if len(start.schedule) > 1:
+            return []  # Metaflow's @schedule takes one; `serve` takes them all, and deploying refuses such a DAG
+        zone = {} if dag.timezone == "UTC" else {"timezone": dag.timezone}
+        return [(schedule, {"cron": str(start.schedule[0]), **zone})]
+    if start.event:
+        event: Any = start.event.name
+        if start.event.params:
+            event = {"name": start.event.name, "parameters": dict(start.event.params)}
+        return [(trigger, {"event": event})]
+    if start.after:
+        # A DAG is named as its file, an ML flow as its class: the first is a flow's name in lower case.
+        flows = [flow_name(name) if name[0].islower() else name for name in start.after.names]
+        return [(trigger_on_finish, {"flow": flows[0]} if len(flows) == 1 else {"flows": flows})]
+    return []
+
+
+def _parameter(name: str, parameter: Param) -> Parameter:
+    if parameter.required:
+        return Parameter(name, type=_TYPES[parameter.type], required=True)
+    default = parameter.default if isinstance(parameter.default, _TYPES[parameter.type]) else str(parameter.default)
+    return Parameter(name, type=_TYPES[parameter.type], default=default)
+
+
+def _plain(value: Any) -> Any:
+    """A Config value as plain JSON types."""
+    return json.loads(json.dumps(value, default=dict))
+
+
+@as_the_dag_says
+class DbtFlow(FlowSpec):
+    """Builds what a DAG file selects, with dbt."""
+
+    dag = Config("dag", default_value="{}", parser=_parse)
+
+    @step
+    def end(self) -> None:
+        """Ask dbt for the manifest, plan, decide, build, record, tell."""
+        from dbt_flow.pipeline.execute import Task, execute
+
+        if not self.dag:
+            raise DagRunFailed("No DAG was given: --config dag dags/NAME.yaml")
+        config = _plain(self.dag)
+        given = {name: getattr(self, name) for name in Dag.from_dict(config["dag"]).params}
+        told = execute(config, given, _task(Task))
+        self.result = told.summary
+        self.card_document = told.document
+        if told.result.status != SUCCESS:
+            raise DagRunFailed(told.result.reason)
+
+
+def _task(kind: Any) -> Any:
+    """Who this task is, in Metaflow's words."""
+    cause = getattr(current, "trigger", None)
+    return kind(
+        flow=current.flow_name,
+        run=str(current.run_id),
+        pathspec=current.pathspec,
+        attempt=current.retry_count,
+        origin=current.origin_run_id,
+        trigger=f"event {cause.event.name}" if cause and cause.event else "by hand",
+    )
+
+
+_given = _argument("dag")
+if _given:  # `resume` looks the flow's name up before mutators run
+    name_class(DbtFlow, flow_name(Path(_given).stem))
+
+
+# ---- the launcher's duties
+
+
+def main() -> None:
+    """Run Metaflow's command line; for a local run, also see to it that the run is told however it ends."""
+    command = _command()
+    if command not in _LOCAL_COMMANDS:
+        DbtFlow()
+        return
+    os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
+    _stop_with_parent()
+    config = _tag(command)
+    try:
+        DbtFlow()
+    finally:
+        run = getattr(current, "run_id", None)
+        if config is not None and run is not None:
+            from dbt_flow.pipeline.settle import settle_dead
+
+            settle_dead(config["state"], config["dag"]["name"], str(run), config["dag"]["flow_name"])
+
+
+def _tag(command: str) -> dict[str, Any] | None:
+    """Read the DAG, and tag the run with its name, owner and own tags, as ``--tag`` would."""
+    if _given is None:
+        return None
+    text = Path(_given).read_text(encoding="utf-8", errors="replace") if Path(_given).is_file() else "-"
+    config = _parse(text)
+    dag = Dag.from_dict(config["dag"])
+    tags = [f"dag:{dag.name}", f"owner:{dag.owner}", *dag.tags]
+    at = sys.argv.index(command, sys.argv.index("--config")) + 1
+    sys.argv[at:at] = [word for tag in tags for word in ("--tag", tag)]
+    return config
+
+
+def _stop_with_parent() -> None:
+    """Interrupt this process when the ``dbt-flow run`` that started it is gone, however it went."""
+    parent = int(os.environ.get(PARENT_VARIABLE) or 0)
+    if not parent:
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.25)
+        os.killpg(os.getpgid(0), signal.SIGINT)
+
+    threading.Thread(target=watch, name="dbt-flow-parent", daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""Start, watch and stop a Metaflow run as a process of its own; nothing of dbt or Metaflow is loaded here.
+
+The launched process leads a process group of its own, so that a signal reaches Metaflow and its tasks and nothing else. What it
+prints goes to a log file; what its task tells (:class:`dbt_flow.run.recorder.Feed`) is read line by line as it comes.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dbt_flow.settings import Settings
+from dbt_flow.state.store import FolderStore
+
+FLOW_FILE = Path(__file__).parent / "flows" / "dag.py"
+
+_LOOK_EVERY = 0.05  # seconds between looks at the feed
+_STOP_WITHIN = 8.0  # seconds from asking a run to stop until it is killed
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to start."""
+
+    dag_file: Path
+    command: tuple[str, ...]
+    """Metaflow's command with its arguments: ``run``, or ``resume --origin-run-id 12``."""
+    settings: Settings
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Further environment variables for the flow."""
+
+
+def command_line(dag_file: Path, command: Sequence[str]) -> list[str]:
+    """Metaflow's command line for a DAG."""
+    options = ["--quiet", "--no-pylint"] if command and command[0] in ("run", "resume") else ["--no-pylint"]
+    return [sys.executable, str(FLOW_FILE), *options, "--config", "dag", str(dag_file), *command]
+
+
+def environment(settings: Settings, variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a flow's process: this one's, with what the command line said."""
+    found = dict(os.environ)
+    found["DBT_FLOW_ROOT"] = str(settings.root)
+    found["DBT_FLOW_STATE"] = str(settings.state)
+    if settings.profiles_dir:
+        found["DBT_FLOW_PROFILES_DIR"] = str(settings.profiles_dir)
+    if settings.file is None:
+        found["DBT_FLOW_PROJECT_DIR"] = str(settings.dbt_project)
+    # Metaflow takes no user named root, and refuses to run without a name; containers and CI often have nothing else.
+    if not any(found.get(name, "root") != "root" for name in ("METAFLOW_USER", "SUDO_USER", "USERNAME", "USER")):
+        found["METAFLOW_USER"] = _user()
+    found.setdefault("PYTHONUNBUFFERED", "1")
+    return {**found, **variables}
+
+
+def _user() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a user id without an entry, as in many containers
+        name = "root"
+    return f"user{os.getuid()}" if name == "root" else name
+
+
+class Running:
+    """A launched run."""
+
+    def __init__(self, launch: Launch) -> None:
+        """Start it.
+
+        :raises StateError: the state folder cannot be written.
+        """
+        folder = FolderStore(launch.settings.state).path("launches/.keep").parent
+        self.folder = Path(tempfile.mkdtemp(dir=folder))
+        self.log = self.folder / "metaflow.log"
+        self._feed = self.folder / "feed.jsonl"
+        self._feed.touch(mode=0o600)
+        self._offset = 0
+        self._stopping: float | None = None
+        self.pids: list[int] = []
+        variables = {"DBT_FLOW_FEED": str(self._feed), "DBT_FLOW_PARENT": str(os.getpid()), **launch.variables}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command_line(launch.dag_file, (*launch.command, "--run-id-file", str(self.folder / "run-id"))),
+                cwd=launch.settings.root,
+                env=environment(launch.settings, variables),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """What the run tells, until it has ended; an ``{"event": "tick"}`` a few times a second in between.
+
+        A launcher that dies leaves its task a few seconds to record what it knew.
+        """
+        deadline = None
+        while True:
+            yield from self._read()
+            if self.process.poll() is not None:
+                deadline = deadline or time.monotonic() + _STOP_WITHIN
+                if not self._task_alive() or time.monotonic() > deadline:
+                    break
+            self._kill_when_late()
+            yield {"event": "tick"}
+            time.sleep(_LOOK_EVERY)
+        yield from self._read()
+        self._end_all()
+
+    def stop(self) -> None:
+        """Ask the run to stop, as Ctrl-C does: its task cancels what runs, records and leaves."""
+        if self._stopping is None:
+            self._stopping = time.monotonic()
+            self._signal(signal.SIGINT)
+
+    @property
+    def run_id(self) -> str | None:
+        """Metaflow's id of the run, once there is one."""
+        with suppress(OSError):
+            return (self.folder / "run-id").read_text().strip() or None
+        return None
+
+    def last_words(self, lines: int = 15) -> str:
+        """The end of what Metaflow printed."""
+        with suppress(OSError):
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        with self._feed.open("rb") as stream:
+            stream.seek(self._offset)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                self._offset += len(line)
+                with suppress(ValueError):
+                    event = json.loads(line)
+                    if event.get("event") == "attempt":
+                        self.pids.append(int(event["pid"]))
+                    yield event
+
+    def _task_alive(self) -> bool:
+        return any(_alive(pid) for pid in self.pids[-1:])
+
+    def _kill_when_late(self) -> None:
+        if self._stopping is not None and time.monotonic() > self._stopping + _STOP_WITHIN:
+            self._signal(signal.SIGKILL)
+
+    def _end_all(self) -> None:
+        """No process of the run outlives it: what is left in its group is killed."""
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not yet waited for does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    with suppress(OSError):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z"
+    return True
+
+
+def keep_log(running: Running, settings: Settings, run_folder: str) -> Path:
+    """Move Metaflow's log into the run's record and drop the launch's folder; gives where the log is now.
+
+    :raises StateError: the state folder cannot be written.
+    """
+    store = FolderStore(settings.state)
+    store.put(f"{run_folder}/metaflow.log", running.log.read_bytes())
+    forget(running)
+    return store.path(f"{run_folder}/metaflow.log")
+
+
+def forget(running: Running) -> None:
+    """Drop the launch's folder."""
+    for file in running.folder.iterdir():
+        with suppress(OSError):
+            file.unlink()
+    with suppress(OSError):
+        running.folder.rmdir()
+
+
+def pass_through(dag_file: Path, settings: Settings, command: Sequence[str]) -> int:
+    """Run any Metaflow command of a DAG's flow in the foreground; gives its exit code."""
+    process = subprocess.Popen(command_line(dag_file, command), cwd=settings.root, env=environment(settings, {}))
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # the terminal has sent it to the flow as well, which ends by itself
+            continue
+
+

@@ -1,0 +1,11 @@
+"""The story of a run: prepare a DAG into a plan, decide, build, settle the results into a record and a card.
+
+- :mod:`.job`        what is to be done, and where everything is
+- :mod:`.prepare`    ``prepare()``: from a DAG file to a plan; the fleet's selections
+- :mod:`.upstream`   tables that other DAGs build and that are missing, ``--upstream``, ``--defer-to``
+- :mod:`.execute`    ``execute()``: one attempt of a run, in a Metaflow task
+- :mod:`.settle`     what became of a run, also of one that died
+- :mod:`.live`       the card while the run goes on
+
+Nothing is imported here: ``settle`` must load without dbt.
+"""

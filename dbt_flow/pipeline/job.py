@@ -1,0 +1,113 @@
+"""What is to be done and where everything is: the value that travels from the launcher to the tasks with Metaflow's Config."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dbt_flow.project.place import DbtProject
+from dbt_flow.settings import Settings
+from dbt_flow.spec import Dag, project_of
+from dbt_flow.state.store import FolderStore
+
+OPTION_VARIABLES: Mapping[str, str] = {
+    "target": "DBT_FLOW_TARGET",
+    "upstream": "DBT_FLOW_UPSTREAM",
+    "defer_to": "DBT_FLOW_DEFER_TO",
+    "compare_to": "DBT_FLOW_COMPARE_TO",
+    "trigger": "DBT_FLOW_TRIGGER",
+}
+"""What ``dbt-flow run`` says beyond the DAG file, and the variable in which it tells the flow file's process."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one run does otherwise than its DAG file says."""
+
+    target: str | None = None
+    """A dbt target instead of the DAG's."""
+    upstream: str | None = None
+    """When set: also build the tables of other DAGs that are missing."""
+    defer_to: str | None = None
+    """A target whose tables are read where this one's are missing."""
+    compare_to: str | None = None
+    """A folder with a manifest.json, for ``state:`` in a selection."""
+    trigger: str | None = None
+    """What started the run, in words."""
+
+    @classmethod
+    def from_environment(cls) -> Options:
+        """As ``dbt-flow run`` passed them to this process."""
+        return cls(**{name: os.environ.get(variable) or None for name, variable in OPTION_VARIABLES.items()})
+
+
+@dataclass(frozen=True)
+class Job:
+    """A DAG with its surroundings."""
+
+    dag: Dag
+    root: Path
+    metaflow_project: str
+    dbt_project: Path
+    state: Path
+    profiles_dir: Path | None = None
+    owner_contact: Mapping[str, str] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
+
+    @classmethod
+    def of(cls, settings: Settings, dag: Dag, options: Options | None = None) -> Job:
+        """:raises InputError: the DAG names a dbt project that is not one of the settings'."""
+        return cls(
+            dag=dag,
+            root=settings.root,
+            metaflow_project=settings.project,
+            dbt_project=project_of(settings, dag),
+            state=settings.state,
+            profiles_dir=settings.profiles_dir,
+            owner_contact=dict(settings.owners.get(dag.owner, {})),
+            options=options or Options(),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As Metaflow's Config carries it."""
+        return {
+            "dag": self.dag.to_dict(),
+            "root": str(self.root),
+            "metaflow_project": self.metaflow_project,
+            "dbt_project": str(self.dbt_project),
+            "state": str(self.state),
+            "profiles_dir": str(self.profiles_dir) if self.profiles_dir else None,
+            "owner_contact": dict(self.owner_contact),
+            "options": {name: getattr(self.options, name) for name in OPTION_VARIABLES},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Job:
+        """The inverse of :meth:`to_dict`."""
+        return cls(
+            dag=Dag.from_dict(data["dag"]),
+            root=Path(data["root"]),
+            metaflow_project=data["metaflow_project"],
+            dbt_project=Path(data["dbt_project"]),
+            state=Path(data["state"]),
+            profiles_dir=Path(data["profiles_dir"]) if data.get("profiles_dir") else None,
+            owner_contact=data.get("owner_contact") or {},
+            options=Options(**(data.get("options") or {})),
+        )
+
+    @property
+    def store(self) -> FolderStore:
+        """Where runs are remembered."""
+        return FolderStore(self.state)
+
+    @property
+    def target(self) -> str | None:
+        """The dbt target that was asked for; None for the profile's default."""
+        return self.options.target or self.dag.target
+
+    def project(self) -> DbtProject:
+        """The dbt project as :mod:`dbt_flow.project` takes it."""
+        return DbtProject(self.dbt_project, self.profiles_dir, self.target, self.dag.vars, self.dag.threads)

@@ -1,0 +1,230 @@
+"""What became of a run: results of every planned node, the never-green rule, the record, the card. Loads without dbt.
+
+A run is settled once: by its own task, else by its launcher, else by whoever looks next.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dbt_flow.errors import DbtFlowError, flatten
+from dbt_flow.metaflow_seam import CardStore
+from dbt_flow.plan.causes import blockers
+from dbt_flow.plan.model import Plan
+from dbt_flow.records import (
+    CANCELLED,
+    FAILED,
+    LOST,
+    RUN_CANCELLED,
+    SKIPPED,
+    SUCCESS,
+    NodeResult,
+    RunResult,
+    only_good,
+    utc_moment,
+    utc_text,
+)
+from dbt_flow.report.card import card_document, render
+from dbt_flow.report.extra import CardExtra
+from dbt_flow.report.headline import sentence
+from dbt_flow.report.causes import root_causes
+from dbt_flow.state.runs import NO_TARGET, Attempt, RunRecord, RunRef, find_run, history
+from dbt_flow.state.store import FolderStore
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended, apart from its nodes: nothing of this for one that went through."""
+
+    error: DbtFlowError | None = None
+    """A refusal, or what stopped it."""
+    complaint: str = ""
+    """What dbt itself said, when no node accounts for it (a hook that failed)."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody stopped it, as opposed to a timeout or a death."""
+        return self.error is not None and self.error.code == "run-cancelled"
+
+
+def complete(plan: Plan, results: Mapping[str, NodeResult], running: Mapping[str, str], ending: Ending) -> tuple[NodeResult, ...]:
+    """One result for each planned node: what was never heard of is cancelled when the run was stopped, else lost.
+
+    Skipped nodes name their causes.
+    """
+    stopped = ending.error is not None and ending.error.code in ("run-cancelled", "timeout", "launcher-gone")
+    missing = CANCELLED if stopped else LOST
+    found = {}
+    for node in plan.nodes:
+        result = results.get(node.id)
+        if result is None:
+            was = "it was being built" if node.id in running else "it had not started"
+            why = ending.error.message if ending.error else "the run ended without a word of it"
+            result = NodeResult(node.id, missing, started=running.get(node.id), reason=f"{was} when the run ended: {why}")
+        found[node.id] = result
+    causes = blockers(plan, {node: result.status for node, result in found.items()})
+    return tuple(
+        replace(result, blocked_by=causes[node], reason=result.reason or _blocked(plan, causes[node]))
+        if result.status == SKIPPED and causes.get(node)
+        else result
+        for node, result in found.items()
+    )
+
+
+def _blocked(plan: Plan, causes: tuple[str, ...]) -> str:
+    names = [plan.by_id[cause].name if cause in plan.by_id else cause for cause in causes[:3]]
+    more = f" and {len(causes) - 3} more" if len(causes) > 3 else ""
+    return f"blocked by {', '.join(names)}{more}"
+
+
+def judge(blank: RunResult, plan: Plan | None, nodes: tuple[NodeResult, ...], ending: Ending) -> RunResult:
+    """The run's result from its planned nodes: never green unless each has a good terminal result and nothing else went wrong."""
+    good = plan is not None and len(nodes) == len(plan.nodes) and only_good(nodes)
+    if good and ending.error is None and not ending.complaint:
+        status = SUCCESS
+    else:
+        status = RUN_CANCELLED if ending.cancelled else FAILED
+    finished = utc_text()
+    seconds = (utc_moment(finished) - utc_moment(blank.started)).total_seconds()
+    error = None if ending.error is None else flatten(ending.error)[0].to_dict()
+    if error is None and ending.complaint:
+        error = {"code": "run-failed", "message": ending.complaint, "hint": None, "file": None, "line": None, "column": None}
+    result = replace(blank, status=status, nodes=nodes, finished=finished, seconds=round(seconds, 3), error=error)
+    return replace(result, reason=sentence(plan, result, root_causes(plan, result)))
+
+
+def commands(run: str, dag: str) -> dict[str, str]:
+    """What to type next, as the card and the terminal say it."""
+    return {"retry": f"dbt-flow retry {run}", "card": f"dbt-flow card {run}", "rerun": f"dbt-flow run {dag}"}
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Where a run's card goes: the run's record, and Metaflow's card store for its task."""
+
+    record: RunRecord
+    task: str | None = None
+    cards: CardStore | None = None
+
+    def put(self, html: str) -> None:
+        """Write the card; a card that cannot be written is a line on stderr, never the run's loss."""
+        for write in (lambda: self.record.put_text("card.html", html), self._to_metaflow(html)):
+            try:
+                write()
+            except Exception as error:  # the card is telling: it never breaks doing
+                print(f"dbt-flow: the card could not be stored: {error}", file=sys.stderr)
+
+    def _to_metaflow(self, html: str) -> Any:
+        if self.cards is None or self.task is None:
+            return lambda: None
+        cards, task = self.cards, self.task
+        return lambda: cards.save(task, html)
+
+
+def tell(sink: Sink, plan: Plan | None, result: RunResult, extra: CardExtra) -> dict[str, Any]:
+    """Make the card of a settled run and store it; gives the card's document."""
+    try:
+        document = card_document(plan, result, extra)
+        html = render(document)
+    except Exception as error:  # a bug in the card must not cost the run
+        print(f"dbt-flow: the card could not be made: {error!r}", file=sys.stderr)
+        return {}
+    sink.put(html)
+    return document
+
+
+def card_extra(store: FolderStore, result: RunResult, facts: Mapping[str, Any]) -> CardExtra:
+    """What the card shows beside the run, from history and from what the attempt noted."""
+    before = [line for line in history(store, result.dag, result.target, 30) if line["run"] != result.run]
+    return CardExtra(
+        history=tuple(reversed(before)),
+        updated=utc_text(),
+        commands=commands(result.run, result.dag),
+        owner_contact=facts.get("owner_contact") or None,
+        description=str(facts.get("description") or ""),
+    )
+
+
+# ---- runs that died
+
+
+def settle_dead(state: str | Path, dag: str, number: str, flow: str | None = None) -> RunResult | None:
+    """Settle a run that nobody settled, if its task is dead; gives its result, None while it still runs.
+
+    Called by the launcher when Metaflow has ended, by ``dbt-flow run`` when the launcher has, and by whoever reads the run.
+    """
+    store = FolderStore(Path(state))
+    ref = find_run(store, dag, number)
+    if ref is None:
+        if flow is None:
+            return None
+        return _never_planned(store, dag, number, flow)
+    record = RunRecord(store, ref)
+    settled = record.result()
+    if settled is not None:
+        return settled
+    attempts = record.attempts()
+    if not attempts or attempts[-1].alive:
+        return None
+    document = record.get("plan.json")
+    plan = None if document is None else Plan.from_dict(document)
+    last = attempts[-1]
+    ending = _death(last)
+    results = {result.id: result for attempt in attempts for result in attempt.results}
+    started = last.started if last.number == attempts[-1].number else {}
+    nodes = complete(plan, results, started, ending) if plan else ()
+    blank = _blank(ref, attempts[0].header, last.number)
+    result = judge(blank, plan, nodes, ending)
+    if record.settle(result):
+        tell(_dead_sink(record, last), plan, result, card_extra(store, result, last.header))
+    return record.result()
+
+
+def _death(attempt: Attempt) -> Ending:
+    refused = attempt.header.get("refused")
+    if refused:
+        return Ending(complaint=str(refused))
+    return Ending(complaint="the process that ran it died without a word (killed, or out of memory)")
+
+
+def _blank(ref: RunRef, header: Mapping[str, Any], attempt: int) -> RunResult:
+    return RunResult(
+        dag=ref.dag,
+        flow=str(header.get("flow") or ref.dag),
+        run=str(header.get("run") or f"{ref.dag}/{ref.number}"),
+        status=FAILED,
+        reason="",
+        target=ref.target,
+        started=str(header.get("started") or utc_text()),
+        owner=str(header.get("owner") or ""),
+        trigger=str(header.get("trigger") or "by hand"),
+        follows=header.get("follows"),
+        attempt=attempt,
+        parameters=header.get("parameters") or {},
+        versions=header.get("versions") or {},
+    )
+
+
+def _never_planned(store: FolderStore, dag: str, number: str, flow: str) -> RunResult | None:
+    record = RunRecord(store, RunRef(NO_TARGET, dag, number))
+    blank = _blank(record.ref, {"flow": flow, "run": f"{flow}/{number}"}, 0)
+    ending = Ending(complaint="its process died before dbt had said what there is to build")
+    result = judge(blank, None, (), ending)
+    if record.settle(result):
+        tell(Sink(record), None, result, card_extra(store, result, {}))
+    return record.result()
+
+
+def _dead_sink(record: RunRecord, attempt: Attempt) -> Sink:
+    facts = attempt.header.get("cards")
+    try:
+        cards = CardStore(facts["kind"], facts["root"]) if facts else None
+    except Exception as error:
+        print(f"dbt-flow: Metaflow's card store could not be opened: {error}", file=sys.stderr)
+        cards = None
+    return Sink(record, attempt.header.get("task"), cards)
+
