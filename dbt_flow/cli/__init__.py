@@ -1,7 +1,7 @@
 """Words for people: parse, one call, print, exit code.
 
-:data:`VERBS` is the one table of verbs: each is a module of this folder with an attribute ``command``, imported when it is used.
-So ``--help`` and completion import no verb, and ``validate`` loads neither dbt nor Metaflow. A new verb is a file and a line.
+:data:`VERBS` is the one table of verbs: each is a module of this folder with an attribute ``command``, imported when used. So
+``--help`` and completion import no verb, and ``validate`` loads neither dbt nor Metaflow. A new verb is a file and a line.
 
 :func:`main` is the one place that catches: what it is told of has a message and an exit code; anything else is a bug (exit 3).
 """

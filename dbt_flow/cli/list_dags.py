@@ -21,7 +21,7 @@ COLUMNS = ("name", "owner", "starts", "next start", "file")
 def command(context: Context, as_json: bool) -> int:
     """Show all DAGs: owner, what starts them, and when next.
 
-    A file that is wrong is shown with the number of its errors, and does not stop the others; dbt-flow validate says what is wrong.
+    A file that is wrong is shown with the number of its errors, and does not stop the others; dbt-flow validate says more.
     """
     settings = context.settings
     fleet = load_fleet(settings)

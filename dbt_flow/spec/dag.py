@@ -144,8 +144,8 @@ def build(merged: Merged, name: str) -> tuple[Dag | None, list[DbtFlowError]]:
         found += not_yet(dag)
     except ValidationError as error:
         found += problems(error.errors(), written, DagKeys)
-    missing = {problem.path for problem in found if problem.code == "wrong-type"}
-    found = [p for p in found if not (p.code == "missing-key" and not p.path and _named(p, missing))]
+    empty = {problem.path for problem in found if problem.code == "wrong-type"}
+    found = [p for p in found if p.code != "missing-key" or (*p.path, p.key) not in empty]
     errors: list[DbtFlowError] = [
         InputError(p.code, p.message, place=merged.place(p.path, key=p.at_key), hint=p.hint) for p in found
     ]
@@ -222,7 +222,3 @@ def _nothings(written: dict[str, Any]) -> list[Problem]:
         for key, value in written.items()
         if value is None and key in DagKeys.model_fields
     ]
-
-
-def _named(problem: Problem, paths: set[Any]) -> bool:
-    return any(path and f"the key {path[0]} is missing" == problem.message for path in paths)

@@ -13,7 +13,7 @@ from dbt_flow.settings import DBT_PROJECT_FILE, DEFAULTS_FILE, SUFFIXES, Setting
 from dbt_flow.spec.clock import clock_warnings
 from dbt_flow.spec.dag import Dag, build, defaults_errors, flow_name, name_error
 from dbt_flow.spec.merge import defaults_above, merge
-from dbt_flow.yamlfile import Document, did_you_mean, read, show
+from dbt_flow.yamlfile import Document, did_you_mean, listed, read, show
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class _Loader:
         names = sorted({path.stem for path in self.files})
         near = did_you_mean(name, names)
         folder = self.settings.shown(self.settings.dags)
-        known = f"the DAGs are: {', '.join(names)}" if names else f"there is no DAG file in {folder}"
+        known = f"the DAGs are: {listed(names)}" if names else f"there is no DAG file in {folder}"
         hint = f"did you mean {near}? {known}" if near else known
         raise InputError("unknown-dag", f"no DAG is named {show(name)}", hint=hint)
 
@@ -96,7 +96,7 @@ class _Loader:
         if wrong_name:
             errors.append(wrong_name)
         if document.data is None:
-            return None, errors
+            return None, _once(errors)
         dag, found = build(merge(defaults, document), path.stem)
         errors += found
         if dag is not None:
@@ -117,7 +117,7 @@ class _Loader:
         if not owners or dag.owner in owners:
             return []
         near = did_you_mean(dag.owner, owners)
-        hint = f"did you mean {near}?" if near else f"the owners are: {', '.join(owners)}; add one in dbt_flow.yml"
+        hint = f"did you mean {near}?" if near else f"the owners are: {listed(owners)}; add one in dbt_flow.yml"
         return [InputError("unknown-owner", f"no owner is named {show(dag.owner)}", place=dag.place("owner"), hint=hint)]
 
     def project(self, dag: Dag) -> list[DbtFlowError]:
@@ -133,8 +133,9 @@ class _Loader:
         errors: list[DbtFlowError] = []
         names = {path.stem for path in self.files}
         flows = {flow_name(name): name for name in names}
-        for waited in dag.trigger.after.names if dag.trigger.after else ():
-            place = dag.place("trigger.after")
+        for index, waited in enumerate(dag.trigger.after.names if dag.trigger.after else ()):
+            kind = "any" if dag.trigger.after and dag.trigger.after.any else "all"
+            place = max(dag.place(f"trigger.after.{index}"), dag.place(f"trigger.after.{kind}.{index}"), key=_order)
             if waited in (dag.name, dag.flow_name):
                 hint = "name another DAG, or write trigger: none"
                 errors.append(InputError("waits-for-itself", f"{dag.name} waits for itself", place=place, hint=hint))
@@ -146,9 +147,7 @@ class _Loader:
                 near = did_you_mean(waited, names)
                 ml = "; an ML flow's file must stand under flows: in dbt_flow.yml" if waited[0].isupper() else ""
                 hint = (
-                    f"did you mean {near}?"
-                    if near
-                    else f"the DAGs are: {', '.join(sorted(names - {dag.name})) or 'none yet'}{ml}"
+                    f"did you mean {near}?" if near else f"the DAGs are: {listed(sorted(names - {dag.name})) or 'none yet'}{ml}"
                 )
                 errors.append(InputError("unknown-dag", f"after: no DAG is named {show(waited)}", place=place, hint=hint))
         return errors
@@ -248,12 +247,18 @@ def _circles(dags: dict[str, Dag]) -> dict[str, DbtFlowError]:
             back = [start]
             while back[-1] != start or len(back) == 1:
                 back.append(came_from[back[-1]])
-            circle = " waits for ".join(reversed(back))
+            first, second, *others = reversed(back)
+            circle = f"{first} waits for {second}" + "".join(f", which waits for {name}" for name in others)
             hint = "take one of these out of its after:"
             found[start] = InputError("waits-for-itself", f"a circle: {circle}", place=dag.place("trigger.after"), hint=hint)
     return found
 
 
 def _once(errors: Iterable[DbtFlowError]) -> list[DbtFlowError]:
-    """Each error once, in order: a defaults file's stands behind every DAG below it."""
-    return list({(str(error.place), error.code, error.message): error for error in errors}.values())
+    """Each error once, in the order of places: a defaults file's stands behind every DAG below it."""
+    once = {(str(error.place), error.code, error.message): error for error in errors}.values()
+    return sorted(once, key=lambda error: _order(error.place))
+
+
+def _order(place: Place | None) -> tuple[str, int, int]:
+    return (place.file, place.line or 0, place.column or 0) if place else ("", 0, 0)

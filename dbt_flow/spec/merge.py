@@ -15,8 +15,8 @@ from dbt_flow.yamlfile import Document, KeyPath
 DEEP = frozenset({"vars", "params", "resources", "tests", "alerts"})
 """Mappings that are merged key by key; any other value replaces the one from farther up."""
 
-DEPTH = 3
-"""Keys have a place of their own down to here: ``trigger.after.any``, ``params.as_of.default``."""
+DEPTH = 4
+"""Keys have a place of their own down to here: ``trigger.after.any.0``, ``params.as_of.default``."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Merged:
 
     def places(self) -> dict[str, Place]:
         """The place of each key, by its dotted path."""
-        return {".".join(path): self.place(path) for path in _paths(self.data, ())}
+        return {".".join(map(str, path)): self.place(path) for path in _paths(self.data, ())}
 
 
 def merge(defaults: list[Document], document: Document) -> Merged:
@@ -75,8 +75,11 @@ def _put(merged: Merged, into: dict[str, Any], layer: dict[str, Any], path: KeyP
         into[key] = copy.deepcopy(value) if here[0] in DEEP else value
 
 
-def _paths(data: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    for key, value in data.items():
-        yield (*path, key)
-        if isinstance(value, dict) and len(path) + 1 < DEPTH:
-            yield from _paths(value, (*path, key))
+def _paths(data: Any, path: KeyPath) -> Iterator[KeyPath]:
+    """Of keys; and, under ``trigger`` alone, of the items of lists: later errors are about one name in ``after``."""
+    items = enumerate(data) if isinstance(data, list) else data.items()
+    for key, value in items:
+        here = (*path, key)
+        yield here
+        if len(here) < DEPTH and (isinstance(value, dict) or (isinstance(value, list) and here[0] == "trigger")):
+            yield from _paths(value, here)

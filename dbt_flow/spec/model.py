@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic_core import CoreSchema
 
 from dbt_flow.spec.params import Param, check_name
-from dbt_flow.spec.trigger import TRIGGER_SCHEMA, Strict, Trigger, TriggerValue
-from dbt_flow.spec.values import DURATION_SCHEMA, TEXTS_SCHEMA, Duration, Memory, Text, Texts, TimeOfDay, Zone, refusal
+from dbt_flow.spec.trigger import Strict, Trigger, TriggerValue
+from dbt_flow.spec.values import DURATION_SCHEMA, TEXTS_SCHEMA, Duration, Memory, OrForms, Text, Texts, TimeOfDay, Zone, refusal
 from dbt_flow.yamlfile import kind_of, show
 
 NOT_YET: dict[str, str] = {
@@ -103,9 +104,12 @@ def _json_mapping(value: Any) -> Any:
     return value
 
 
-_OBJECT = {"type": "object"}
-_FRESH_SCHEMA = {"anyOf": [*TEXTS_SCHEMA["anyOf"], {"$ref": "#/$defs/RequireFresh"}]}
-_ISOLATE_SCHEMA = {"anyOf": [*TEXTS_SCHEMA["anyOf"], {"type": "object", "additionalProperties": {"$ref": "#/$defs/Resources"}}]}
+class _IsolateForms:
+    """In the JSON schema: a selection, or a mapping of selections to what they need."""
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        needs = handler(Resources.__pydantic_core_schema__)
+        return {"anyOf": [*TEXTS_SCHEMA["anyOf"], {"type": "object", "additionalProperties": needs, "minProperties": 1}]}
 
 
 class DagKeys(Strict):
@@ -118,7 +122,7 @@ class DagKeys(Strict):
         default=(), description="Metaflow tags of every run.", examples=[["daily"]]
     )
     timezone: Zone = Field(default="UTC", description="The time zone of every time in the file.", examples=["Europe/Berlin"])
-    trigger: Annotated[TriggerValue, WithJsonSchema(TRIGGER_SCHEMA)] = Field(
+    trigger: TriggerValue = Field(
         default=Trigger(),
         description="What starts it: one of schedule, event and after; none means by hand.",
         examples=[
@@ -137,7 +141,7 @@ class DagKeys(Strict):
     vars: Annotated[dict[str, Any], BeforeValidator(_json_mapping)] = Field(
         default={}, description="dbt vars with fixed values.", examples=[{"lookback_days": 3}]
     )
-    params: dict[str, Param] = Field(
+    params: dict[Annotated[str, AfterValidator(check_name)], Param] = Field(
         default={},
         description="Typed parameters of a run; each reaches dbt as the var of the same name, at run time.",
         examples=[{"as_of": {"type": "date", "default": "today"}}],
@@ -145,7 +149,7 @@ class DagKeys(Strict):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None, description="dbt's threads; the profile's by default."
     )
-    isolate: Annotated[tuple[Isolate, ...], BeforeValidator(_isolate), WithJsonSchema(_ISOLATE_SCHEMA)] = Field(
+    isolate: Annotated[tuple[Isolate, ...], BeforeValidator(_isolate), _IsolateForms()] = Field(
         default=(),
         description="A dbt selection of models that each run as a step of their own; all for every model.",
         examples=["tag:heavy", "all", {"tag:heavy": {"memory": "8GB"}}],
@@ -161,7 +165,7 @@ class DagKeys(Strict):
         default=None, description="When due while it runs: skip (schedules' default) or queue (the default of event and after)."
     )
     tests: Tests = Field(default=Tests(), description="What a failing test does.", examples=[{"on_fail": "warn"}])
-    require_fresh: Annotated[RequireFresh | None, BeforeValidator(_fresh), WithJsonSchema(_FRESH_SCHEMA)] = Field(
+    require_fresh: Annotated[RequireFresh | None, BeforeValidator(_fresh), OrForms(*TEXTS_SCHEMA["anyOf"])] = Field(
         default=None,
         description="Sources that must be fresh: a dbt selection, or {select, otherwise: fail | wait | skip}.",
         examples=["source:fmcsa"],
@@ -170,18 +174,20 @@ class DagKeys(Strict):
         default="off", description="unchanged: leave out what is built already and is current."
     )
     done_by: TimeOfDay | None = Field(default=None, description="The time of day by which it must be done.", examples=["07:00"])
-    alerts: Alerts = Field(default=Alerts(), description="Who is told of what.", examples=[{"page": "error"}])
+    alerts: Alerts = Field(
+        default=Alerts(), description="What pages the owner, and what sends a message.", examples=[{"page": "error"}]
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> DagKeys:
         for name in self.params:
-            check_name(name)
             if name in self.vars:
-                raise refusal("bad-value", f"{name} stands under vars and under params", "keep one of the two")
+                raise refusal(
+                    "bad-value", f"{name} stands under vars and under params", "keep one of the two", key=f"vars.{name}"
+                )
         if self.selector and (self.select or self.exclude):
-            raise refusal(
-                "bad-value", "selector goes alone: dbt ignores select and exclude beside it", "delete selector, or the others"
-            )
+            message = "selector goes alone: dbt ignores select and exclude beside it"
+            raise refusal("bad-value", message, "delete selector, or the others", key="selector")
         return self
 
     @property

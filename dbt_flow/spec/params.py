@@ -27,9 +27,9 @@ RESERVED = frozenset(
         "merge_artifacts",
         "foreach_stack",
         "script_name",
-        "name",
         "dag",
-        "plan",
+        "result",
+        "card_document",
         "start",
         "end",
     }
@@ -56,9 +56,14 @@ class Param(Strict):
         if value is None:
             return self
         if not isinstance(value, good) or (isinstance(value, bool) and self.type != "bool"):
-            raise refusal("wrong-type", f"the default {show(value)} is {kind_of(value)}, not {self.type}", _HINTS[self.type])
+            raise refusal(
+                "wrong-type",
+                f"the default {show(value)} is {kind_of(value)}, not {self.type}",
+                _HINTS[self.type],
+                key="default",
+            )
         if self.type == "date" and value not in WORDS and not _is_date(str(value)):
-            raise refusal("bad-value", f"the default {show(value)} is not a date", _HINTS["date"])
+            raise refusal("bad-value", f"the default {show(value)} is not a date", _HINTS["date"], key="default")
         return self
 
     @property

@@ -32,11 +32,16 @@ class Problem:
 
     def __init__(self, code: str, message: str, hint: str | None, path: KeyPath, *, at_key: bool = False) -> None:
         self.code, self.message, self.hint, self.path, self.at_key = code, message, hint, path, at_key
+        self.key = ""
+        """Of a missing key: its name."""
 
 
 def problems(details: Iterable[ErrorDetails], data: Mapping[str, Any], model: type[BaseModel]) -> list[Problem]:
     """Each of pydantic's errors as a :class:`Problem` of ``data``."""
-    return [_problem(detail, data, model) for detail in details]
+    found = [_problem(detail, data, model) for detail in details]
+    # One slip, one message: a key that is misspelt is not missing too.
+    meant = {(problem.path[:-1], problem.hint) for problem in found if problem.code == "unknown-key"}
+    return [p for p in found if p.code != "missing-key" or (p.path, f"did you mean {p.key}?") not in meant]
 
 
 def _problem(detail: ErrorDetails, data: Mapping[str, Any], model: type[BaseModel]) -> Problem:
@@ -47,13 +52,16 @@ def _problem(detail: ErrorDetails, data: Mapping[str, Any], model: type[BaseMode
     value = detail.get("input")
     if kind in CODES:
         prefix = f"{name}: " if name else ""
-        return Problem(kind, prefix + context["message"], context["hint"], path)
+        inner = context["key"].split(".") if context["key"] else []
+        return Problem(kind, prefix + context["message"], context["hint"], _walk((*loc, *inner), data))
     if kind == "extra_forbidden":
         return _unknown(str(loc[-1]), path, model, loc)
     if kind == "missing":
         key = str(loc[-1])
         inside = f" under {name}" if name else ""
-        return Problem("missing-key", f"the key {key} is missing{inside}", f"write {key}: ...", path, at_key=True)
+        problem = Problem("missing-key", f"the key {key} is missing{inside}", f"write {key}: ...", path, at_key=True)
+        problem.key = key
+        return problem
     if kind in _KINDS or value is None:
         expected = _KINDS.get(kind, "a value")
         hint = f"write {name}: VALUE, or delete the key" if value is None else f"write {expected}"
@@ -69,7 +77,7 @@ def _problem(detail: ErrorDetails, data: Mapping[str, Any], model: type[BaseMode
         words = str(context.get("expected", "")).replace("'", "").replace(" or ", ", ").split(", ")
         near = did_you_mean(value, words) if isinstance(value, str) else None
         hint = f"did you mean {near}?" if near else f"write one of: {', '.join(words)}"
-        return Problem("bad-value", f"{name} is {show(value)}; expected {' or '.join(words)}", hint, path)
+        return Problem("bad-value", f"{name} is {show(value)}; expected {', '.join(words[:-1])} or {words[-1]}", hint, path)
     if kind in _LIMITS:
         limit, words_ = _LIMITS[kind]
         return Problem("bad-value", f"{name} is {show(value)}; {words_} {context[limit]} was expected", "mend the number", path)
@@ -84,7 +92,9 @@ def _walk(loc: tuple[int | str, ...], data: Any) -> KeyPath:
     """The part of ``loc`` that the file has. Forms are made equal before they are checked, so ``loc`` may hold more steps."""
     path: KeyPath = ()
     for step in loc:
-        if (isinstance(data, dict) and step in data) or (isinstance(data, list) and isinstance(step, int) and step < len(data)):
+        if isinstance(data, list):
+            data = dict(enumerate(data))
+        if isinstance(data, dict) and step in data:
             path, data = (*path, step), data[step]
     return path
 

@@ -18,7 +18,7 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "dbt-flow DAG",
-        **{key: value for key, value in _without_titles(schema).items() if key != "title"},
+        **_tidy(schema),
     }
 
 
@@ -27,10 +27,20 @@ def schema_text() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _without_titles(schema: Any) -> Any:
-    """Pydantic gives each property a title made from its name, which editors show above the description and is no help."""
+def _tidy(schema: Any) -> Any:
+    """Without what is pydantic's and no help: titles made from names, defaults that say nothing, and null (no key may hold it)."""
     if isinstance(schema, list):
-        return [_without_titles(item) for item in schema]
+        return [_tidy(item) for item in schema if item != {"type": "null"}]
     if not isinstance(schema, dict):
         return schema
-    return {key: _without_titles(value) for key, value in schema.items() if not (key == "title" and isinstance(value, str))}
+    tidy: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("properties", "$defs"):  # names that users write, not words of the schema language
+            tidy[key] = {name: _tidy(inner) for name, inner in value.items()}
+        elif key == "default" and (not value or isinstance(value, (dict, list))):
+            continue
+        elif key != "title":
+            tidy[key] = value if key == "examples" else _tidy(value)
+    if len(tidy.get("anyOf", ())) == 1:
+        tidy = {**tidy.pop("anyOf")[0], **tidy}
+    return tidy

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, WithJsonSchema, model_validator
 
-from dbt_flow.spec.values import TEXTS_SCHEMA, Cron, Duration, TimeOfDay, refusal, texts
+from dbt_flow.spec.values import TEXTS_SCHEMA, Cron, Duration, OrForms, TimeOfDay, refusal, texts
 from dbt_flow.yamlfile import kind_of, show
 
 EVENT_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9])?\Z", re.ASCII)
@@ -74,7 +74,10 @@ def _event(value: Any) -> Any:
     name = value.get("name")
     if isinstance(name, str) and not EVENT_NAME.match(name):
         raise refusal(
-            "bad-value", f"{show(name)} cannot be an event's name", "use letters, digits, dots, dashes and underscores"
+            "bad-value",
+            f"{show(name)} cannot be an event's name",
+            "use letters, digits, dots, dashes and underscores",
+            key="name",
         )
     return value
 
@@ -107,13 +110,17 @@ def _trigger(value: Any) -> Any:
     if isinstance(value, dict):
         said = [key for key in ("schedule", "event", "after") if key in value]
         if len(said) > 1:
-            raise refusal("bad-value", f"a trigger has one start, and this has {' and '.join(said)}", "keep one of them")
+            raise refusal(
+                "bad-value", f"a trigger has one start, and this has {' and '.join(said)}", "keep one of them", key=said[1]
+            )
         if not said and not set(value) - {"within", "at_latest", "otherwise"}:
             raise refusal("bad-value", "a trigger without schedule, event or after", "write one of them, or trigger: none")
         if said == ["schedule"]:
             extra = [key for key in ("within", "at_latest", "otherwise") if key in value]
             if extra:
-                raise refusal("bad-value", f"{extra[0]} goes with event and after, not with schedule", f"delete {extra[0]}")
+                raise refusal(
+                    "bad-value", f"{extra[0]} goes with event and after, not with schedule", f"delete {extra[0]}", key=extra[0]
+                )
     return value
 
 
@@ -141,7 +148,7 @@ _AFTER_SCHEMA = {
 
 
 class Trigger(Strict):
-    """What starts a DAG: the keys under ``trigger``."""
+    """What starts a DAG: one of schedule, event and after."""
 
     schedule: Annotated[tuple[Cron, ...], BeforeValidator(_schedule), WithJsonSchema(TEXTS_SCHEMA)] = Field(
         default=(), description="A cron expression of five fields, or a list of them.", examples=["0 6 * * *"]
@@ -190,10 +197,11 @@ class Trigger(Strict):
         return "by hand"
 
 
-TRIGGER_SCHEMA = {
-    "anyOf": [{"const": "none", "description": "By hand, through the API, or by another flow."}, {"$ref": "#/$defs/Trigger"}]
-}
-TriggerValue = Annotated[Trigger, BeforeValidator(_trigger)]
+TriggerValue = Annotated[
+    Trigger,
+    BeforeValidator(_trigger),
+    OrForms({"const": "none", "description": "By hand, through the API, or by another flow."}),
+]
 
 
 def _cron_words(cron: str, timezone: str) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
-from pydantic import BeforeValidator, GetCoreSchemaHandler, WithJsonSchema
+from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from dbt_flow.yamlfile import did_you_mean, kind_of, show
@@ -38,9 +38,22 @@ TEXTS_SCHEMA: dict[str, Any] = {
 }
 
 
-def refusal(code: str, message: str, hint: str) -> PydanticCustomError:
-    """An error that pydantic collects and :mod:`dbt_flow.spec.problems` gives a place; braces in it are safe."""
-    return PydanticCustomError(code, "{message}", {"message": message, "hint": hint})
+def refusal(code: str, message: str, hint: str, *, key: str = "") -> PydanticCustomError:
+    """An error that pydantic collects and :mod:`dbt_flow.spec.problems` gives a place; braces in it are safe.
+
+    :param key: what it is about, inside the value that is checked; dotted
+    """
+    return PydanticCustomError(code, "{message}", {"message": message, "hint": hint, "key": key})
+
+
+class OrForms:
+    """In the JSON schema: the value's own schema, or one of these shorter forms."""
+
+    def __init__(self, *forms: dict[str, Any]) -> None:
+        self.forms = forms
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [*self.forms, handler(schema)]}
 
 
 @dataclass(frozen=True)

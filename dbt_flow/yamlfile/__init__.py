@@ -16,9 +16,9 @@ from pathlib import Path
 import yaml
 
 from dbt_flow.yamlfile.build import Builder, Stop
-from dbt_flow.yamlfile.document import Document, KeyPath, did_you_mean, kind_of, printable, show
+from dbt_flow.yamlfile.document import Document, KeyPath, did_you_mean, kind_of, listed, printable, show
 
-__all__ = ["Document", "KeyPath", "did_you_mean", "kind_of", "printable", "read", "show"]
+__all__ = ["Document", "KeyPath", "did_you_mean", "kind_of", "listed", "printable", "read", "show"]
 
 MAX_BYTES = 1_000_000
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")

@@ -53,8 +53,14 @@ class Document:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """The nearest of ``known``, when one is near."""
-    near = difflib.get_close_matches(word.lower()[:100], sorted(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word.lower()[:100], sorted(known), n=1, cutoff=0.65)
     return near[0] if near else None
+
+
+def listed(names: Iterable[str], most: int = 30) -> str:
+    """Names with commas between them, and how many more there are."""
+    known = list(names)
+    return ", ".join(known[:most]) + (f" and {len(known) - most} more" if len(known) > most else "")
 
 
 def kind_of(value: object) -> str:
