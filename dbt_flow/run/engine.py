@@ -87,6 +87,7 @@ class Engine:
         ]
         with _inside(order.folder), self._task_class(order):
             answer = dbtRunner(manifest=order.manifest, callbacks=[self._hear]).invoke(arguments)
+        self._task = None
         results = getattr(answer.result, "results", None) or ()
         for result in results:
             with suppress(AttributeError, TypeError, ValueError):

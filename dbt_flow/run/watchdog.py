@@ -44,6 +44,7 @@ class Watchdog:
         self._handlers: dict[int, Any] = {}
         self._wakeup = -1
         self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="dbt-flow-watchdog", daemon=True)
 
     def __enter__(self) -> Watchdog:
         self._writer.setblocking(False)
@@ -51,15 +52,19 @@ class Watchdog:
             self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
             for number in _SIGNALS:
                 self._handlers[number] = signal.signal(number, _do_nothing)
-        threading.Thread(target=self._watch, name="dbt-flow-watchdog", daemon=True).start()
+        self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._closed.set()
+        self._writer.send(b"\0")  # wakes the thread up
+        self._thread.join()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         if self._handlers:
             signal.set_wakeup_fd(self._wakeup)
+        self._reader.close()
+        self._writer.close()
 
     def _watch(self) -> None:
         while not self._closed.is_set():
