@@ -5,6 +5,7 @@
         {{ in_dag('carrier_risk', 'carrier_risk_backfill') }}
 
     Sets meta.dag to the list of names. Other meta, from YAML, dbt_project.yml or a config() call, stays.
+    Call it once per model, with all the names: a second call replaces the first.
     Copy this file into macros/ of any dbt project. It needs no package.
 #}
 {% macro in_dag(name) %}
@@ -20,5 +21,8 @@
             {%- do names.append(dag) if dag not in names -%}
         {%- endfor -%}
     {%- endfor -%}
+    {%- if not names -%}
+        {%- do exceptions.raise_compiler_error("in_dag: no DAG named. Write in_dag('carrier_risk').") -%}
+    {%- endif -%}
     {{- config(meta={'dag': names}) -}}
 {% endmacro %}

@@ -191,7 +191,7 @@ class World:
             start = month + rng.randint(4, 24)
             carrier.gap = (start, start + rng.randint(3, 8))
         carrier.identities.append((at(registered_on, 36_000), self._contact(month, seq, rng)))
-        if rng.random() < 0.16:  # honest people move house and change banks too
+        if rng.random() < 0.3:  # honest people move house and change banks too
             moved = at(registered_on + timedelta(days=rng.randint(90, 900)), 50_000)
             old, new = carrier.identities[0][1], self.identity("moved", month, seq)
             carrier.identities.append((moved, Identity(new.phone, new.address, old.bank)))
