@@ -49,6 +49,7 @@ VERBS = {
     "list": Verb("list_dags", "every day", "Show all DAGs: owner, what starts them, next start."),
     "card": Verb("card", "every day", "Show the card of a run."),
     "history": Verb("history", "on call", "Show the last runs of a DAG and how they ended."),
+    "retry": Verb("retry", "on call", "Run again what has no good result in a run."),
     "artifacts": Verb("artifacts", "on call", "Fetch dbt's artifacts of a run: manifest, run results."),
     "init": Verb("init", "fleet", "Make a dbt_flow.yml and a first DAG for a dbt project."),
     "metaflow": Verb("metaflow", "fleet", "Pass a command on to a DAG's Metaflow flow."),

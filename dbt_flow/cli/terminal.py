@@ -85,3 +85,12 @@ class DagName(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gener
 
 
 DAG = DagName()
+
+
+class RunName(DagName):
+    """A run, such as ``CarrierRisk/123``, or a DAG for its last one. Completion lists DAGs."""
+
+    name = "run"
+
+
+RUN = RunName()

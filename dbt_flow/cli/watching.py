@@ -17,6 +17,7 @@ from dbt_flow.launch import Launch, Running, forget, keep_log
 from dbt_flow.records import GOOD, RunResult
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag
+from dbt_flow.state.store import FolderStore
 
 _RUN_ITSELF = ("run-failed", "timeout", "launcher-gone")
 
@@ -39,7 +40,7 @@ def watch(launch: Launch, dag: Dag, as_json: bool) -> int:
         words = running.last_words()
         forget(running)
         raise _not_started(dag, words)
-    result = settle_dead(settings.state, dag.name, run_id, dag.flow_name)
+    result = settle_dead(FolderStore(settings.state), dag.name, run_id, dag.flow_name)
     if result is None:
         raise RunFailed("run-failed", f"{dag.flow_name}/{run_id} has not ended", hint=f"see dbt-flow history {dag.name}")
     log = keep_log(running, settings, f"runs/{result.target}/{dag.name}/{run_id}")
@@ -78,7 +79,6 @@ def plan_and_card(settings: Settings, result: RunResult) -> tuple[Any, str | Non
     """The run's plan, None when it had none, and its card's path as a person would type it."""
     from dbt_flow.plan.model import Plan  # noqa: PLC0415
     from dbt_flow.state.runs import RunRecord, RunRef  # noqa: PLC0415
-    from dbt_flow.state.store import FolderStore  # noqa: PLC0415
 
     store = FolderStore(settings.state)
     ref = RunRef(result.target, result.dag, result.run.rpartition("/")[2])

@@ -223,8 +223,9 @@ def main() -> None:
         run = getattr(current, "run_id", None)
         if config is not None and run is not None:
             from dbt_flow.pipeline.settle import settle_dead
+            from dbt_flow.state.store import FolderStore
 
-            settle_dead(config["state"], config["dag"]["name"], str(run), config["dag"]["flow_name"])
+            settle_dead(FolderStore(Path(config["state"])), config["dag"]["name"], str(run), config["dag"]["flow_name"])
 
 
 def _tag(command: str) -> dict[str, Any] | None:

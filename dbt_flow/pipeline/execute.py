@@ -22,7 +22,7 @@ from dbt_flow.errors import DbtFlowError, RunCancelled, RunFailed
 from dbt_flow.metaflow_seam import CardStore
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.live import LiveCard
-from dbt_flow.pipeline.prepare import Prepared, prepare, target_folder
+from dbt_flow.pipeline.prepare import Prepared, prepare, target_folder, why
 from dbt_flow.pipeline.settle import Ending, Sink, card_extra, complete, judge, tell
 from dbt_flow.pipeline.upstream import deferred, explain_missing, with_upstream
 from dbt_flow.plan.decide import decide
@@ -159,7 +159,7 @@ class _Attempt:
         self.ref = replace(self.ref, target=plan.target)
         self.record = RunRecord(self.job.store, self.ref)
         follows = self._carry(plan)
-        self.decisions = decide(plan, frozenset(self.carried), follows)
+        self.decisions = decide(plan, frozenset(self.carried), follows, why=why(self.job.dag))
         self.record.put("plan.json", plan.to_dict())
         self.record.put(f"decisions-{self.task.attempt}.json", [decision.to_dict() for decision in self.decisions])
         self.record.begin_attempt(self.task.attempt, self._facts())

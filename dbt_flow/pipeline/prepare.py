@@ -97,6 +97,16 @@ def _select(job: Job, parsed: Parsed) -> frozenset[str]:
     return selected
 
 
+def why(dag: Dag) -> str:
+    """The reason for which a DAG's nodes are in its plan."""
+    chosen = dag.selection
+    if chosen.claimed:
+        return "claims the DAG"
+    if chosen.selector:
+        return f"selected by the selector {chosen.selector}"
+    return f"selected by {' '.join(chosen.select)}" if chosen.select else f"not excluded by {' '.join(chosen.exclude)}"
+
+
 def _empty(dag: Dag) -> ProjectError:
     if dag.selection.claimed:
         hint = f"write {{{{ in_dag('{dag.name}') }}}} at the top of a model, or give the DAG a `select:`"

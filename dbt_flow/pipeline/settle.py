@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from dbt_flow.errors import DbtFlowError, flatten
@@ -33,7 +32,7 @@ from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.headline import sentence
 from dbt_flow.report.causes import root_causes
 from dbt_flow.state.runs import NO_TARGET, Attempt, RunRecord, RunRef, find_run, history
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.store import Store
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def tell(sink: Sink, plan: Plan | None, result: RunResult, extra: CardExtra) -> 
     return document
 
 
-def card_extra(store: FolderStore, result: RunResult, facts: Mapping[str, Any]) -> CardExtra:
+def card_extra(store: Store, result: RunResult, facts: Mapping[str, Any]) -> CardExtra:
     """What the card shows beside the run, from history and from what the attempt noted."""
     before = [line for line in history(store, result.dag, result.target, 30) if line["run"] != result.run]
     return CardExtra(
@@ -152,12 +151,11 @@ def card_extra(store: FolderStore, result: RunResult, facts: Mapping[str, Any]) 
 # ---- runs that died
 
 
-def settle_dead(state: str | Path, dag: str, number: str, flow: str | None = None) -> RunResult | None:
+def settle_dead(store: Store, dag: str, number: str, flow: str | None = None) -> RunResult | None:
     """Settle a run that nobody settled, if its task is dead; gives its result, None while it still runs.
 
     Called by the launcher when Metaflow has ended, by ``dbt-flow run`` when the launcher has, and by whoever reads the run.
     """
-    store = FolderStore(Path(state))
     ref = find_run(store, dag, number)
     if ref is None:
         if flow is None:
@@ -209,7 +207,7 @@ def _blank(ref: RunRef, header: Mapping[str, Any], attempt: int) -> RunResult:
     )
 
 
-def _never_planned(store: FolderStore, dag: str, number: str, flow: str) -> RunResult | None:
+def _never_planned(store: Store, dag: str, number: str, flow: str) -> RunResult | None:
     record = RunRecord(store, RunRef(NO_TARGET, dag, number))
     blank = _blank(record.ref, {"flow": flow, "run": f"{flow}/{number}"}, 0)
     ending = Ending(complaint="its process died before dbt had said what there is to build")

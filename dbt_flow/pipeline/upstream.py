@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dbt_flow.errors import DbtFlowError
@@ -116,10 +116,9 @@ def builders(job: Job, tables: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def missing_hint(job: Job, plan: Plan, missing: Iterable[str]) -> str:
-    """What is missing, who builds it, and what to type."""
+def missing_hint(job: Job, plan: Plan, missing: Iterable[str], by: Mapping[str, str]) -> str:
+    """What is missing, who builds it (``by``), and what to type."""
     tables = tuple(missing)
-    by = builders(job, tables)
     parts = [f"{plan.by_id[table].name} (built by {by[table]})" if table in by else plan.by_id[table].name for table in tables]
     return f"missing on the target {plan.target}: {', '.join(parts)}; build them too: dbt-flow run {job.dag.name} --upstream"
 
@@ -138,10 +137,11 @@ def explain_missing(job: Job, prepared: Prepared, recorder: Recorder) -> None:
         return
     if not missing:
         return
+    by = builders(job, missing)
     for node in failed:
         reads = missing & _tables_above_any(prepared.parsed, node.id)
         if reads:
-            recorder.enrich(node.id, {"reason": missing_hint(job, prepared.plan, sorted(reads))})
+            recorder.enrich(node.id, {"reason": missing_hint(job, prepared.plan, sorted(reads), by)})
 
 
 def _tables_above_any(parsed: Parsed, node: str) -> set[str]:

@@ -1,0 +1,49 @@
+"""Which run a person means: a DAG's last one, ``CarrierRisk/123``, ``carrier_risk/123``, or a bare id."""
+
+from __future__ import annotations
+
+from dbt_flow.errors import InputError
+from dbt_flow.records import RunResult
+from dbt_flow.settings import Settings
+from dbt_flow.spec.dag import flow_name
+from dbt_flow.state.runs import RunRecord, RunRef, find_runs
+from dbt_flow.state.store import FolderStore
+from dbt_flow.yamlfile import did_you_mean
+
+
+def find(settings: Settings, said: str, target: str | None = None) -> RunRecord:
+    """The record of the run that ``said`` names.
+
+    :raises InputError: there is no such run, or no run of that DAG yet.
+    """
+    store = FolderStore(settings.state)
+    name, slash, number = said.rpartition("/")
+    if not slash:
+        name, number = ("", said) if said.isdigit() else (said, "")
+    refs = [ref for ref in find_runs(store, None, target) if _is(ref, name) and number in ("", ref.number)]
+    if not refs:
+        raise _unknown(store, said, name or said)
+    return RunRecord(store, max(refs, key=lambda ref: (len(ref.number), ref.number)))
+
+
+def settled(record: RunRecord) -> RunResult | None:
+    """What became of the run; one that died without a word is settled now. None while it goes on."""
+    from dbt_flow.pipeline.settle import settle_dead  # noqa: PLC0415 - loads the card's side only for who reads runs
+
+    ref = record.ref
+    return record.result() or settle_dead(record.store, ref.dag, ref.number, flow_name(ref.dag))
+
+
+def _is(ref: RunRef, name: str) -> bool:
+    return name in ("", ref.dag, flow_name(ref.dag))
+
+
+def _unknown(store: FolderStore, said: str, name: str) -> InputError:
+    known = sorted({ref.dag for ref in find_runs(store)})
+    if not known:
+        return InputError("unknown-run", f"no run of {said}: nothing has run yet", hint="run a DAG: dbt-flow run DAG")
+    if name in known or name in map(flow_name, known):
+        return InputError("unknown-run", f"no run {said}", hint=f"see which there are: dbt-flow history {name}")
+    near = did_you_mean(name, [*known, *map(flow_name, known)])
+    hint = f"did you mean {near}?" if near else f"these have run: {', '.join(known)}"
+    return InputError("unknown-run", f"no run of {said}", hint=hint)

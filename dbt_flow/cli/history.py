@@ -1,0 +1,73 @@
+"""``dbt-flow history``: the last runs of a DAG."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dbt_flow.cli.finding import settled
+from dbt_flow.cli.terminal import DAG, Context, console, emit_json
+from dbt_flow.spec import load_dag
+from dbt_flow.state.runs import RunRecord, find_runs
+from dbt_flow.state.runs import history as summaries
+from dbt_flow.state.store import FolderStore
+
+_LOOK_BACK = 20  # runs that are looked at for being dead, or alive, but not settled
+
+
+@click.command("history", short_help="Show the last runs of a DAG.")
+@click.argument("dag", metavar="DAG", type=DAG)
+@click.option("--limit", default=20, show_default=True, metavar="N", type=click.IntRange(1, 1000), help="How many runs.")
+@click.option("--target", metavar="NAME", help="Of the runs on this dbt target only.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+@click.pass_obj
+def command(context: Context, dag: str, limit: int, target: str | None, as_json: bool) -> int:
+    """Show the last runs of a DAG, newest first: how each ended, when, how long it took, and what started it."""
+    settings = context.settings
+    store = FolderStore(settings.state)
+    name = load_dag(settings, dag).name
+    going_on = _unsettled(store, name, target)
+    rows = [*going_on, *summaries(store, name, target, limit)][:limit]
+    if as_json:
+        keys = ("run", "status", "started", "seconds", "trigger", "target", "reason")
+        emit_json({"runs": [{key: row.get(key) for key in keys} for row in rows]})
+        return 0
+    if not rows:
+        click.echo(f"{name} has not run yet", err=True)
+        return 0
+    _table(rows)
+    return 0
+
+
+def _unsettled(store: FolderStore, dag: str, target: str | None) -> list[dict[str, Any]]:
+    """Runs that go on; those that turn out to be dead are settled on the way, and so are in the history."""
+    rows = []
+    for index, ref in enumerate(find_runs(store, dag, target)):
+        if index >= _LOOK_BACK:
+            break
+        record = RunRecord(store, ref)
+        attempts = record.attempts()
+        if attempts and settled(record) is None:
+            header = attempts[0].header
+            started = str(header.get("started", ""))
+            rows.append({**header, "run": header.get("run"), "status": "running", "started": started, "seconds": None, "target": ref.target})
+    return rows
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
+    from rich import box  # noqa: PLC0415 - only for people
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    colours = {"success": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("status", "run", "started", "took", "target", "started by", "what happened"):
+        table.add_column(column, overflow="fold", ratio=3 if column == "what happened" else None)
+    for row in rows:
+        status = str(row.get("status", ""))
+        took = f"{row['seconds']:.1f} s" if isinstance(row.get("seconds"), (int, float)) else ""
+        values = (row.get("run"), str(row.get("started", ""))[:19].replace("T", " "), took, row.get("target"))
+        words = (*values, row.get("trigger"), row.get("reason"))
+        table.add_row(Text(status, style=colours.get(status, "")), *(Text(str(word or "")) for word in words))
+    console(stdout=True).print(table)

@@ -1,0 +1,118 @@
+"""``dbt-flow plan``: what a run would do, without doing it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import click
+
+from dbt_flow.cli.terminal import DAG, Context, console, emit_json
+from dbt_flow.settings import Settings
+from dbt_flow.spec import Dag, clock_warnings, load_dag, next_starts
+
+_SHOWN = 200  # steps that the text shows
+
+
+@click.command("plan", short_help="Show what a run would do.")
+@click.argument("dag", metavar="DAG|FILE", type=DAG)
+@click.option("--resolved", is_flag=True, help="Show the DAG file with its defaults, and where each value comes from.")
+@click.option("--target", metavar="NAME", help="A dbt target instead of the DAG's or the profile's.")
+@click.option("--compare-to", metavar="DIR", help="A folder with a manifest.json, for `state:` in a selection. [the last good run]")
+@click.option("--project-dir", metavar="DIR", help="Run this dbt project; needs no dbt_flow.yml.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+@click.pass_obj
+def command(context: Context, /, dag: str, resolved: bool, project_dir: str | None, as_json: bool, **said: str | None) -> int:
+    """Show what a run of a DAG would do: every node with the reason, in steps, and what is missing for it on the target.
+
+    dbt is asked for the project and the selection; nothing is built.
+    """
+    settings = (Context(replace(context.flags, project_dir=project_dir)) if project_dir else context).settings
+    chosen = load_dag(settings, dag)
+    if resolved:
+        return _resolved(chosen, as_json)
+    return _plan(settings, chosen, said, as_json)
+
+
+def _plan(settings: Settings, dag: Dag, said: dict[str, str | None], as_json: bool) -> int:
+    from dbt_flow.pipeline.forecast import forecast  # noqa: PLC0415 - loads dbt
+    from dbt_flow.pipeline.job import Job, Options  # noqa: PLC0415
+
+    job = Job.of(settings, dag, Options(target=said["target"], compare_to=said["compare_to"]))
+    with console().status("asking dbt for the project") as status:
+        found = forecast(job, lambda text: status.update(text))
+    plan = found.plan
+    if as_json:
+        types = {node.id: node.type for node in plan.nodes}
+        emit_json(
+            {
+                "dag": dag.name,
+                "target": plan.target,
+                "nodes": [
+                    {"id": item.id, "type": types[item.id], "decision": item.decision, "reason": item.reason}
+                    for item in found.decisions
+                ],
+                "steps": [{"name": step.name, "nodes": list(step.nodes), "needs": list(step.needs)} for step in plan.steps],
+                "missing": [{"id": node, "built_by": found.builders.get(node)} for node in found.missing],
+                "notes": list(found.notes),
+            }
+        )
+        return 0
+    _show(dag, found)
+    return 0
+
+
+def _show(dag: Dag, found: Any) -> None:
+    from rich import box  # noqa: PLC0415 - only for people
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    plan, screen = found.plan, console(stdout=True)
+    kinds = Counter(node.type.replace("_", " ") for node in plan.nodes)
+    counted = ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in kinds.most_common())
+    screen.print(Text(f"{dag.name} on {plan.target} ({plan.adapter}): {counted}", style="bold"))
+    if plan.inlined:
+        screen.print(Text(f"ephemeral, inlined: {', '.join(node.name for node in plan.inlined)}", style="dim"))
+    screen.print(f"starts {dag.trigger.text}; owner {dag.owner}")
+    now = datetime.now(timezone.utc)
+    for start in next_starts(dag, now, 3):
+        screen.print(Text(f"  next: {start}"))
+    for warning in clock_warnings(dag, now):
+        screen.print(Text(f"warning: {warning}", style="yellow"))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("step", "type", "tests", "needs"):
+        table.add_column(column, overflow="fold")
+    for step in plan.steps[:_SHOWN]:
+        nodes = [plan.by_id[node] for node in step.nodes]
+        body = next((node for node in nodes if not node.is_test), nodes[0])
+        kind = body.materialized if body.type == "model" and body.materialized else body.type
+        tests = sum(node.is_test for node in nodes)
+        table.add_row(Text(step.name), Text(kind), str(tests or ""), Text(", ".join(step.needs)))
+    screen.print(table)
+    if len(plan.steps) > _SHOWN:
+        screen.print(f"and {len(plan.steps) - _SHOWN} more steps; --json has them all")
+    for note in found.notes:
+        screen.print(Text(note, style="yellow"))
+
+
+def _resolved(dag: Dag, as_json: bool) -> int:
+    """The keys that were written, with where each came from; then the defaults."""
+    written, origins = dag.written, dag.origins
+    keys = [key for key in type(dag).model_fields if key != "name"]
+    if as_json:
+        plain = {key: value for key, value in dag.model_dump(mode="json").items() if key != "name"}
+        emit_json({"dag": dag.name, "keys": {key: {"value": plain[key], "from": origins.get(key, "default")} for key in keys}})
+        return 0
+    import yaml  # noqa: PLC0415 - only for this
+
+    for key in keys:
+        if key in written:
+            text = yaml.safe_dump({key: written[key]}, sort_keys=False, allow_unicode=True, width=100).rstrip("\n")
+            first, *rest = text.splitlines()
+            click.echo(f"{first}  # {origins.get(key, dag.file)}")
+            for line in rest:
+                click.echo(line)
+    click.echo(f"# defaults: {', '.join(key for key in keys if key not in written)}")
+    return 0

@@ -1,0 +1,64 @@
+"""``forecast()``: the plan and the decisions of a run that is not made, and what it would miss on the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbt_flow.errors import DbtFlowError
+from dbt_flow.pipeline.job import Job
+from dbt_flow.pipeline.prepare import Phase, Prepared, prepare, target_folder, why
+from dbt_flow.pipeline.upstream import builders, missing_hint, missing_upstream, read_from_others
+from dbt_flow.plan.decide import decide
+from dbt_flow.plan.model import Decision, Plan
+from dbt_flow.run.lock import database_lock
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run would do."""
+
+    plan: Plan
+    decisions: tuple[Decision, ...]
+    missing: tuple[str, ...] = ()
+    """Ids of tables that it reads, does not build, and that are not on the target."""
+    builders: Mapping[str, str] | None = None
+    """Which DAG builds each of those."""
+    notes: tuple[str, ...] = ()
+    """What a person should know before it runs."""
+
+
+class _Held(Exception):  # noqa: N818 - it ends the wait, it is no error
+    """Somebody else holds the DuckDB file."""
+
+
+def forecast(job: Job, phase: Phase) -> Forecast:
+    """Plan a DAG and look at the target.
+
+    :raises DbtFlowError: as for :func:`~dbt_flow.pipeline.prepare.prepare`; a warehouse that cannot be reached is a note.
+    """
+    with target_folder(job) as folder:
+        prepared = prepare(job, folder, phase)
+        decisions = decide(prepared.plan, why=why(job.dag))
+        if not read_from_others(prepared.plan):
+            return Forecast(prepared.plan, decisions, (), {})
+        phase("looking for the tables that it reads")
+        try:
+            missing = _look(prepared)
+        except (_Held, DbtFlowError) as error:
+            note = f"whether the tables that it reads are there could not be seen: {error}"
+            return Forecast(prepared.plan, decisions, (), {}, (note,))
+        if not missing:
+            return Forecast(prepared.plan, decisions, (), {})
+        by = builders(job, missing)
+        return Forecast(prepared.plan, decisions, missing, by, (missing_hint(job, prepared.plan, missing, by),))
+
+
+def _look(prepared: Prepared) -> tuple[str, ...]:
+    def held(sentence: str) -> None:
+        raise _Held(sentence)
+
+    path = prepared.parsed.target.path
+    with database_lock(Path(path) if path and Path(path).exists() else None, "dbt-flow plan", held):
+        return missing_upstream(prepared)
