@@ -28,7 +28,7 @@ from dbt_flow.report.words import clean, moment, name_of, one_line, plain_messag
 CARD_VERSION = 1
 """The version of the document; a card that is older than its document says so instead of guessing."""
 
-MOST_CAUSES, MOST_SQL, MOST_BLOCKED, MOST_WARNINGS, SQL_LIMIT = 40, 15, 60, 60, 20_000
+MOST_CAUSES, MOST_SQL, MOST_BLOCKED, MOST_WARNINGS, SQL_LIMIT = 40, 12, 60, 60, 12_000
 """What one card shows in full; the rest is counted, and stands in the tables."""
 
 _CARDS = "metaflow_extensions.dbt_flow.plugins.cards"
@@ -232,12 +232,14 @@ def _tables(plan: Plan | None, by_id: Mapping[str, NodeResult]) -> dict[str, Any
     if plan is None:
         return {"models": [], "tests": []}
     tested: dict[str, Counter[str]] = defaultdict(Counter)
+    # When thousands went wrong, a reason for each makes a page of megabytes that nobody reads.
+    room = 200 if sum(not result.good for result in by_id.values()) <= 500 else 60
     models: list[list[Any]] = []
     tests: list[list[Any]] = []
     for node in plan.nodes:
         result = by_id.get(node.id) or NodeResult(id=node.id, status="waiting")
         seconds = round(result.seconds, 3) if result.finished or result.seconds else None
-        reason = _reason(plan, result)
+        reason = _reason(plan, result, room)
         if node.is_test:
             tested[node.tests or ""][result.status] += 1
             about = _name(plan, node.tests) if node.tests else ""
@@ -262,13 +264,13 @@ def _tables(plan: Plan | None, by_id: Mapping[str, NodeResult]) -> dict[str, Any
     return {"models": models, "tests": tests}
 
 
-def _reason(plan: Plan, result: NodeResult) -> str:
+def _reason(plan: Plan, result: NodeResult, room: int) -> str:
     if result.reason:
-        return one_line(result.reason, 240)
+        return one_line(result.reason, room)
     if result.status == SKIPPED and result.blocked_by:
         return "because of " + ", ".join(_name(plan, node) for node in result.blocked_by[:3])
     if result.status not in GOOD and result.message and not says_nothing(result.message):
-        return one_line(plain_message(result.message), 200)
+        return one_line(plain_message(result.message), room)
     return ""
 
 

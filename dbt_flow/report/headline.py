@@ -143,9 +143,10 @@ def _next(plan: Plan | None, run: RunResult, causes: Sequence[Cause], results: S
     first = causes[0]
     retry = bool(extra.commands.get("retry"))
     if first.kind == FAILED_KIND:
-        whose = f"; it is {one_line(first.owner, 80)}'s" if first.owner else ""
-        blocked = f" and blocks {count(len(first.blocks), 'node')}" if first.blocks else ""
-        start = f"Start here: {one_line(first.headline, 200)}{whose or '; it is nobody’s'}{blocked}."
+        facts = [f"owner {one_line(first.owner, 80)}"] if first.owner else []
+        facts += [f"blocks {count(len(first.blocks), 'node')}"] if first.blocks else []
+        told = f" ({', '.join(facts)})" if facts else ""
+        start = f"Start here: {one_line(first.headline, 200)}{told}."
         return start + (" Then retry: what is good is not built again." if retry else "")
     return "Retry: only what has no good result is built." if retry else ""
 

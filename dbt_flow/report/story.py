@@ -106,6 +106,6 @@ def _wrapped(text: str, width: int, indent: str, style: str) -> Iterator[Line]:
         if text:
             yield Line(indent + text.expandtabs(4), style)
         return
-    for line in textwrap.wrap(text, width - len(indent) - 2, break_on_hyphens=False)[:6]:
-        yield Line(indent + line, style)
-        indent = indent if indent.endswith("    ") else indent + "  "
+    hanging = indent if len(indent) >= 4 else indent + "  "
+    for place, line in enumerate(textwrap.wrap(text, width - len(hanging), break_on_hyphens=False)[:6]):
+        yield Line((hanging if place else indent) + line, style)

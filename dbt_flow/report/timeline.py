@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbt_flow.plan.model import Plan
-from dbt_flow.records import NodeResult
+from dbt_flow.records import GOOD, NodeResult
 from dbt_flow.report.words import duration, moment, name_of
 
 NARROW = 0.3
@@ -89,9 +89,10 @@ def _bars(lane: list[Span], scale: tuple[float, float], names: Mapping[str, str]
         node = span.result
         left = (span.start - first) / whole * 100
         width = (span.end - span.start) / whole * 100
-        narrow = width < NARROW and node.good and node.id not in marked
+        narrow = width < NARROW and node.id not in marked
         last = bars[-1] if bars else None
-        if narrow and last and last[6] and not last[5] and left - (last[0] + last[1]) < NARROW and last[1] < 4:
+        like_last = last and last[6] and (last[3] == node.status or (node.good and last[3] in GOOD))
+        if narrow and last and like_last and left - (last[0] + last[1]) < NARROW and last[1] < 4:
             last[1] = round(left + width - last[0], 3)
             last[4] = round(last[4] + span.end - span.start, 3)
             last[6] += 1

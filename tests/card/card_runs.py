@@ -66,7 +66,7 @@ def _model(name: str, parents: Sequence[str]) -> Node:
 
 
 def _tests(name: str) -> list[Node]:
-    column = "carrier_id" if "carrier" in name else f"{name.split('_')[-1].rstrip('s')}_id"
+    column = "carrier_id" if "carrier" in name else f"{name.rsplit('_', maxsplit=1)[-1].rstrip('s')}_id"
     return [
         Node(
             id=test_id(f"{kind}_{name}_{column}"),

@@ -19,6 +19,9 @@ KNOWN_VERSION = 1
 SERVED_ROWS = 300
 """Rows of a table that stand in the page without JavaScript; of a longer table the first 100 do."""
 
+MARKED_SQL = 6_000
+"""Longer SQL is shown plain: every mark costs thirty characters."""
+
 LOOKS: Mapping[str, tuple[str, str]] = {
     # status: how it looks, and a mark for who cannot tell the colours apart
     "success": ("good", "✓"),
@@ -44,19 +47,19 @@ COLUMNS: Mapping[str, tuple[tuple[str, str], ...]] = {
     # table: title and kind of each field of a row, in the document's order
     "models": (
         ("Name", "name"),
-        ("Type", "text"),
-        ("Materialized", "text"),
+        ("Type", "minor"),
+        ("Materialized", "minor"),
         ("Status", "status"),
         ("Time", "seconds"),
         ("Rows", "number"),
-        ("Tests", "text"),
+        ("Tests", "summary"),
         ("Why", "long"),
     ),
     "tests": (
         ("Name", "name"),
         ("Status", "status"),
         ("Failing rows", "number"),
-        ("Severity", "text"),
+        ("Severity", "minor"),
         ("Of", "text"),
         ("Time", "seconds"),
         ("Why", "long"),
@@ -225,6 +228,8 @@ def _sql(text: str) -> Any:
     """SQL with its comments, strings, numbers and keywords marked; everything is escaped piece by piece."""
     from markupsafe import Markup, escape  # noqa: PLC0415
 
+    if len(text) > MARKED_SQL:
+        return text
     parts, at = [], 0
     for match in _SQL.finditer(text):
         parts += [escape(text[at : match.start()]), Markup('<span class="sql-{}">{}</span>').format(match.lastgroup, match[0])]

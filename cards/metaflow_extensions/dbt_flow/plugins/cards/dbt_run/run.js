@@ -103,7 +103,11 @@
     var note = section.querySelector(".live-count"), more = section.querySelector(".more-rows");
     var statusAt = columns.filter(function (column) { return column.kind === "status"; })[0].at;
     var nameAt = columns[0].at, sorted = null, down = false, only = "", shown = [], filled = 0;
-    var haystack = rows.map(function (row) { return row.join(" ").toLowerCase(); });
+    /* Not in what a row says about others: who looks for a model wants that model. */
+    var searched = columns.filter(function (column) { return column.kind !== "long" && column.kind !== "summary"; });
+    var haystack = rows.map(function (row) {
+      return searched.map(function (column) { return row[column.at]; }).join(" ").toLowerCase();
+    });
 
     var fill = function (number) {
       var part = document.createDocumentFragment();

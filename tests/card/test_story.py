@@ -1,0 +1,57 @@
+"""The terminal's story."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import card_runs
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from dbt_flow.report.story import story
+
+
+def told(name: str, width: int = 100) -> list[str]:
+    made, ended, extra = card_runs.ALL[name]()
+    return [line.text for line in story(made, ended, width=width, commands=extra.commands)]
+
+
+def test_a_good_run_is_one_line_and_its_counts() -> None:
+    assert told("good") == [
+        "✓ carrier_risk: All 15 models are good and all 30 tests passed (39 s)",
+        "  15 models: 15 success · 30 tests: 30 pass",
+        "  card: dbt-flow card CarrierRisk/123",
+    ]
+
+
+def test_a_failing_run_tells_each_cause_once() -> None:
+    lines = told("failing", 140)
+    assert sum(line.startswith("  ✕") for line in lines) == 3
+    assert "    int_payment_delays · models/intermediate/int_payment_delays.sql · owner risk-analytics · blocks 5" in lines
+    assert '    Candidate bindings: : "carrier_name", "carrier_id"' in lines
+    code, caret = (next(line for line in lines if mark in line) for mark in ("LINE 8", "^"))
+    assert code[caret.index("^")] == "c", "the caret still points at the column"
+    assert lines[-1] == "  next: dbt-flow retry CarrierRisk/123"
+    assert not [line for line in lines if "Got 3 results" in line or "compiled code at" in line]
+
+
+def test_a_refusal_gives_place_and_hint() -> None:
+    lines = told("refused")
+    assert lines[:2] == ["✕ carrier_risk: dbt cannot parse the project (2.4 s)", "  models/marts/carrier_features.sql:14:9"]
+    assert "  -> did you mean ref('stg_carriers')? Then: dbt-flow run carrier_risk" in lines
+
+
+@pytest.mark.parametrize("name", [*card_runs.ALL])
+@pytest.mark.parametrize("width", [20, 80, 200])
+def test_it_fits_the_terminal_and_prints_without_markup(name: str, width: int) -> None:
+    made, ended, extra = card_runs.ALL[name]()
+    lines = story(made, ended, width=width, commands=extra.commands)
+    assert len(lines) < 60
+    console = Console(width=400, record=True, file=StringIO())
+    for line in lines:
+        assert "\n" not in line.text
+        if not line.text.startswith(("  next:", "  card:")):
+            assert len(line.text) <= max(width, 40)
+        console.print(Text(line.text, style=line.style))
+    assert console.export_text().splitlines() == [line.text for line in lines]
