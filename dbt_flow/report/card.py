@@ -23,7 +23,7 @@ from dbt_flow.report.drawing import drawing
 from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.headline import headline
 from dbt_flow.report.timeline import critical_path, spans, timeline
-from dbt_flow.report.words import clean, moment, name_of, one_line, plain_message, says_nothing, usual_seconds
+from dbt_flow.report.words import clean, moment, name_of, one_line, plain_message, says_nothing, swept, usual_seconds
 
 CARD_VERSION = 1
 """The version of the document; a card that is older than its document says so instead of guessing."""
@@ -66,7 +66,8 @@ def card_document(plan: Plan | None, result: RunResult, extra: CardExtra | None 
     if plan:
         document["graph"] = drawing(plan, by_id, _focus(plan, causes, results))
         document["timeline"] = timeline(plan, results)
-    return document
+    cleaned: dict[str, Any] = swept(document)
+    return cleaned
 
 
 def render(document: Mapping[str, Any]) -> str:

@@ -18,6 +18,8 @@ _ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
+_ODD = re.compile(f"{_CONTROLS.pattern}|{_SURROGATES.pattern}")
+
 _DBT_HEADING = re.compile(r"^\s*\w[\w ]* Error in [\w ]+ \S+ \(.*\)\s*$")
 _DBT_PATH = re.compile(r"^\s*(compiled code at|See test failures:|>?\s*in macro|> called by)\b")
 
@@ -40,6 +42,17 @@ def one_line(text: Any, limit: int = 300) -> str:
     """``text`` cleaned, on one line, shortened with an ellipsis."""
     flat = " ".join(clean(text, limit * 2).split("\n… cut here")[0].split())
     return flat if len(flat) <= limit else flat[: limit - 1].rstrip() + "…"
+
+
+def swept(value: Any) -> Any:
+    """A JSON value with every text in it cleaned, keys too: the last look at a document before it leaves."""
+    if isinstance(value, str):
+        return clean(value, len(value)) if _ODD.search(value) else value
+    if isinstance(value, dict):
+        return {swept(key): swept(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [swept(item) for item in value]
+    return value
 
 
 def plain_message(message: str) -> str:

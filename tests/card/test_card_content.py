@@ -158,6 +158,8 @@ def test_graph_draws_models_with_their_tests_and_the_ends_of_the_line() -> None:
     assert "stg_carriers, model, success, 0.90 s, tests: 1 fail, 1 pass" in labels
     assert "carriers, source" in labels and "underwriting, exposure" in labels
     assert not [label for label in labels if label.startswith("unique_")]
+    hurt = [n.attributes["aria-label"].split(",")[0] for n in card.all("g", "hurt")]
+    assert hurt == ["stg_carriers", "lane_prices"], "built, and its test failed"
     document = card_document(*card_runs.failing())
     boxes = [(x, y) for _, _, _, x, y, *_ in document["graph"]["nodes"]]
     for at, (x, y) in enumerate(boxes):

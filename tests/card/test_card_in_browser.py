@@ -57,7 +57,7 @@ def test_filter_sort_chips_graph_and_zoom_work(tmp_path) -> None:
     assert root["data-slowest"] == "int_loads_by_lane"
     assert root["data-sorted"] == "descending"
     assert root["data-chip"] == "2"
-    assert int(root["data-lit"]) == 8
+    assert int(root["data-lit"]) == 9
     assert root["data-beside"] == "carrier_features"
     assert float(root["data-zoomed"]) > 0
 

@@ -84,7 +84,7 @@ def render_card(document: Mapping[str, Any] | None) -> str:
     page.filters.update(
         duration=_duration, when=_when, day=_day, clock=_clock, sql=_sql, number=_number, tests_marks=_tests_marks
     )
-    page.filters.update(tally=_tally, slug=_slug, shortened=_shortened, link=_link, capfirst=_capfirst)
+    page.filters.update(tally=_tally, slug=_slug, shortened=_shortened, link=_link, hurts=_hurts, capfirst=_capfirst)
     page.globals.update(look=_look, mark=_mark, served=_served)
     absent = _absent(document)
     columns = _columns(document) if document and not absent else {}
@@ -155,6 +155,11 @@ def _look(status: str) -> str:
 
 def _mark(status: str) -> str:
     return LOOKS.get(status, _STRANGE)[1]
+
+
+def _hurts(status: str) -> bool:
+    """Whether a test with this status makes its model one to look at, although the model itself was built."""
+    return _look(status) == "bad"
 
 
 def _tests_marks(statuses: list[str]) -> list[tuple[str, str]]:

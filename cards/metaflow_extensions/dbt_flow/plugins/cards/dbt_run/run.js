@@ -278,7 +278,7 @@
       });
     });
     /* One stop for the Tab key, then arrows: the first failure if there is one. A phone keeps a size that can be read. */
-    var first = nodes.findIndex(function (node) { return node.classList.contains("bad") || node.classList.contains("begun"); });
+    var first = nodes.findIndex(function (node) { return node.classList.contains("bad") || node.classList.contains("hurt") || node.classList.contains("begun"); });
     current = first < 0 ? 0 : first;
     nodes[current].setAttribute("tabindex", "0");
     zoom(Math.max(fit(), box.clientWidth < 700 ? 0.85 : 0.74), 0, 0);
