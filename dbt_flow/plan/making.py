@@ -65,32 +65,38 @@ def _whole(
 def _arrows(whole: nx.DiGraph[str], planned: Mapping[str, Node]) -> dict[str, list[str]]:
     """For each planned node the planned nodes that it waits for, through all that is not planned.
 
-    An arrow that stands in dbt's graph is kept; one that only stands for a path is left out when others say as much.
+    An edge that stands in dbt's graph is kept. One that stands for a path is left out when other edges say as much, and a gate
+    when edges and other gates do: edges alone must still tell where the data goes.
     """
     order = list(nx.topological_sort(whole))
     keys = [key for key in order if key in planned]
     place = {key: index for index, key in enumerate(keys)}
+    tests = sum(1 << index for index, key in enumerate(keys) if planned[key].type in TEST_TYPES)
     near: dict[str, int] = {}
-    above = [0] * len(keys)
+    data_above, all_above = [0] * len(keys), [0] * len(keys)
     arrows: dict[str, list[str]] = {}
     for key in order:
-        mine, direct = 0, 0
+        paths, direct = 0, 0
         for parent in whole.predecessors(key):
             if parent in place:
                 direct |= 1 << place[parent]
             else:
-                mine |= near[parent]
+                paths |= near[parent]
         if key not in place:
-            near[key] = mine | direct
+            near[key] = paths | direct
             continue
-        kept, seen, left = [], 0, mine | direct
-        while left:
+        kept, data, every, left = [], 0, 0, paths | direct
+        while left:  # from the last in the order, so that what implies another comes before it
             index = left.bit_length() - 1
-            left ^= 1 << index
-            if (direct >> index & 1 and planned[keys[index]].type not in TEST_TYPES) or not seen >> index & 1:
+            bit = 1 << index
+            left ^= bit
+            implied = every & bit if tests & bit else data & bit and not direct & bit
+            if not implied:
                 kept.append(keys[index])
-            seen |= above[index] | (1 << index)
-        above[place[key]] = seen
+            every |= all_above[index] | bit
+            if not tests & bit:
+                data |= data_above[index] | bit
+        data_above[place[key]], all_above[place[key]] = data, every
         arrows[key] = kept[::-1]
     return arrows
 

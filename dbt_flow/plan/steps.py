@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-import networkx as nx
-
 from dbt_flow.plan.model import Step
 from dbt_flow.records import Node
 
@@ -16,47 +14,38 @@ Arrows = tuple[tuple[str, str], ...]
 def make_steps(nodes: tuple[Node, ...], edges: Arrows, gates: Arrows) -> tuple[Step, ...]:
     """The steps in topological order; every node is in exactly one.
 
-    A test belongs to the last of the planned nodes that it waits for. So every step needs only earlier ones, and there is no
-    circle. Tests that wait for nothing planned (of a source, of a model that is not selected) make a step with their like.
+    A test belongs to the last of the steps that it waits for. So every step needs only earlier ones, and there is no circle.
+    Tests that wait for nothing planned (of a source, of a model that is not selected) make a step with their like.
     """
     by_id = {node.id: node for node in nodes}
-    place = {node.id: index for index, node in enumerate(nodes)}
     waits: dict[str, list[str]] = defaultdict(list)
-    for above, below in edges:
-        waits[below].append(above)
-    holder = {node.id: _holder(node, waits[node.id], by_id, place) for node in nodes}
-    members: dict[str, list[str]] = defaultdict(list)
-    for node in nodes:
-        members[holder[node.id]].append(node.id)
-    names = _names(members, by_id)
-    needs: dict[str, set[str]] = defaultdict(set)
     for above, below in (*edges, *gates):
-        if holder[above] != holder[below]:
-            needs[holder[below]].add(holder[above])
-    order = _in_order(members, needs, place)
-    rank = {key: index for index, key in enumerate(order)}
+        waits[below].append(above)
+    holder: dict[str, str] = {}
+    members: dict[str, list[str]] = {}
+    needs: dict[str, set[str]] = defaultdict(set)
+    rank: dict[str, int] = {}
+    for node in nodes:  # topological, so the steps that a node waits for have a rank
+        above_it = {holder[above] for above in waits[node.id]}
+        mine = _holder(node, above_it, by_id, rank)
+        holder[node.id] = mine
+        rank.setdefault(mine, len(rank))
+        members.setdefault(mine, []).append(node.id)
+        needs[mine] |= above_it - {mine}
+    names = _names(members, by_id)
     return tuple(
-        Step(names[key], tuple(members[key]), tuple(names[need] for need in sorted(needs[key], key=rank.__getitem__)))
-        for key in order
+        Step(names[key], tuple(its), tuple(names[need] for need in sorted(needs[key], key=rank.__getitem__)))
+        for key, its in members.items()
     )
 
 
-def _holder(node: Node, waits: Iterable[str], by_id: Mapping[str, Node], place: Mapping[str, int]) -> str:
+def _holder(node: Node, above: Iterable[str], by_id: Mapping[str, Node], rank: Mapping[str, int]) -> str:
     """The id of the node whose step holds ``node``; for tests of nothing planned, the id of what they test."""
-    if node.type == "unit_test" and node.tests in by_id:
-        return node.tests or node.id
     if not node.is_test:
         return node.id
-    last = max(waits, key=place.__getitem__, default=None)
-    return last or node.tests or node.id
-
-
-def _in_order(members: Mapping[str, list[str]], needs: Mapping[str, set[str]], place: Mapping[str, int]) -> list[str]:
-    """The steps so that each comes after those it needs, otherwise in the order of the plan's nodes."""
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(members)
-    graph.add_edges_from((need, key) for key, its in needs.items() for need in its)
-    return list(nx.lexicographical_topological_sort(graph, key=lambda key: place.get(key, place[members[key][0]])))
+    if node.type == "unit_test" and node.tests in by_id:
+        return node.tests or node.id
+    return max(above, key=rank.__getitem__, default=None) or node.tests or node.id
 
 
 def _names(members: Mapping[str, list[str]], by_id: Mapping[str, Node]) -> dict[str, str]:

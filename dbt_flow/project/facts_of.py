@@ -41,10 +41,11 @@ class _Reader:
         """Unselected parents, also through unselected ephemerals, and unselected exposures that stand on the selection."""
         inside = set(chosen)
         found: set[str] = set()
+        kinds = ("source", "model", "seed", "snapshot", "function")  # a metric is no relation
         waiting = [parent for key in chosen for parent in self.parents[key]]
         while waiting:
             key = waiting.pop()
-            if key in inside or key in found:
+            if key in inside or key in found or contents.resource_type(self.all[key]) not in kinds:
                 continue
             found.add(key)
             if self.inlined(key):

@@ -18,7 +18,7 @@ from dbt_common.exceptions import DbtBaseException, DbtInternalError
 from dbt_flow.errors import ProjectError
 from dbt_flow.project.parse_cache import ParseCache
 from dbt_flow.project.place import DbtProject, working_in
-from dbt_flow.project.refusals import refusal
+from dbt_flow.project.refusals import circle, refusal
 from dbt_flow.project.seams import invocation, selection
 from dbt_flow.records import Target
 
@@ -88,7 +88,7 @@ class Parsed:
         try:
             return selection.link(self.manifest)
         except Exception as error:
-            raise refusal(error, self.project, code="dbt-parse") from error
+            raise circle(error) from None
 
     @cached_property
     def position(self) -> Mapping[str, int]:
@@ -117,7 +117,10 @@ def parse(project: DbtProject, cache: Path, target_path: Path) -> Parsed:
         answer = _ask(project, target_path, kept)
     if answer.exception is not None or answer.result is None:
         kept.drop()
-        raise refusal(answer.exception or RuntimeError("dbt gave no manifest"), project) from answer.exception
+        if isinstance(answer.exception, (KeyboardInterrupt, SystemExit)):
+            raise answer.exception
+        error = answer.exception or RuntimeError("dbt gave no manifest")
+        raise refusal(error, project, inside=answer.inside, said=answer.errors) from None
     kept.keep()
     flags = answer.inside["flags"]
     with working_in(project.folder):

@@ -59,7 +59,7 @@ def selection_of(
             with invocation.flags_of(_command(parsed, include, exclude, selector, state)) as flags:
                 ids = selection.selected_by_build(flags, parsed.config, parsed.manifest, graph)
         except Exception as error:
-            raise refusal(error, parsed.project, code="dbt-selector") from error
+            raise refusal(error, parsed.project, code="dbt-selector") from None
     for event in heard:
         if event.info.name == "SelectorReportInvalidSelector":
             raise ProjectError("dbt-selector", cleaned(event.info.msg), hint=_methods(event))

@@ -24,6 +24,9 @@ QUIET = (
 )
 """dbt says nothing by itself: what it has to say reaches us as events and exceptions."""
 
+REPEATED = frozenset({"MainEncounteredError", "MainStackTrace"})
+"""Events that say no more than the exception does."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -32,28 +35,30 @@ class Answer:
     result: Any
     exception: BaseException | None
     inside: Mapping[str, Any]
-    """dbt's own ``ctx.obj`` (``dbt.cli.requires``): ``runtime_config``, ``profile``, ``project``, ``flags``; as far as it came."""
+    """dbt's ``ctx.obj`` (``dbt.cli.requires``) as far as it came: ``flags``, ``profile``, ``project``, ``runtime_config``."""
     warnings: tuple[str, ...]
+    errors: tuple[str, ...]
+    """What dbt complained of as events before it gave up; the exception may not repeat it."""
 
 
 def ask(arguments: Sequence[str]) -> Answer:
     """Run one dbt command in this process, in the folder that the process is in. Raises nothing of dbt's."""
     inside: dict[str, Any] = {}
     seen: list[Mapping[str, Any]] = []
-    warnings: list[str] = []
+    said: dict[str, list[str]] = {"warn": [], "error": []}
 
     def listen(event: Any) -> None:
         if not seen:
             context = click.get_current_context(silent=True)
             if context is not None and isinstance(context.obj, dict):
                 seen.append(context.obj)
-        if event.info.level == "warn":
-            warnings.append(event.info.msg)
+        if event.info.level in said and event.info.name not in REPEATED:
+            said[event.info.level].append(event.info.msg)
 
     answer = dbtRunner(callbacks=[listen]).invoke(list(arguments))
     for found in seen:
         inside.update(found)
-    return Answer(answer.result, answer.exception, inside, tuple(warnings))
+    return Answer(answer.result, answer.exception, inside, tuple(said["warn"]), tuple(said["error"]))
 
 
 @contextmanager
