@@ -80,6 +80,14 @@ class Verbs(click.Group):
             raise click.UsageError(f"No such command {args[0]!r}. {hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does it, but for a reader that has gone: click would end with 1, which says that a run is not good."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _hush()
+            return BROKEN_PIPE
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table, in its groups."""
         known = self.list_commands(ctx)
@@ -122,12 +130,16 @@ def main(args: Sequence[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hush()
         return BROKEN_PIPE
     except Exception as error:
         return _bug(error, as_json)
     return code if isinstance(code, int) else 0
+
+
+def _hush() -> None:
+    """Whoever read our output has gone; Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _told(error: DbtFlowError, as_json: bool) -> int:

@@ -46,7 +46,9 @@ def merge(defaults: list[Document], document: Document) -> Merged:
     merged = Merged(document)
     for layer in (*defaults, document):
         if isinstance(layer.data, dict):
-            _put(merged, merged.data, layer.data, (), layer)
+            # A name among defaults is an error of that file, told there.
+            said = layer.data if layer is document else {key: value for key, value in layer.data.items() if key != "name"}
+            _put(merged, merged.data, said, (), layer)
     return merged
 
 
@@ -69,8 +71,9 @@ def _put(merged: Merged, into: dict[str, Any], layer: dict[str, Any], path: KeyP
         if here[0] in DEEP and isinstance(old, dict) and isinstance(value, dict):
             _put(merged, old, value, here, document)
             continue
-        for stale in [known for known in merged.sources if known[: len(here)] == here]:
-            del merged.sources[stale]
+        if isinstance(old, dict):  # what stood under it came from elsewhere, and is gone
+            for stale in [known for known in merged.sources if known[: len(here)] == here]:
+                del merged.sources[stale]
         merged.sources[here] = document
         into[key] = copy.deepcopy(value) if here[0] in DEEP else value
 

@@ -28,7 +28,7 @@ def schema_text() -> str:
 
 
 def _tidy(schema: Any) -> Any:
-    """Without what is pydantic's and no help: titles made from names, defaults that say nothing, and null (no key may hold it)."""
+    """Without what is pydantic's and no help: titles made from names, defaults that say nothing, and null (no key holds it)."""
     if isinstance(schema, list):
         return [_tidy(item) for item in schema if item != {"type": "null"}]
     if not isinstance(schema, dict):

@@ -185,7 +185,7 @@ class Builder:
 
     def _resolve(self, event: yaml.ScalarEvent, mark: Mark) -> Any:
         """The value of a scalar, after YAML 1.2's core schema."""
-        text, tag = event.value, event.tag
+        text, tag = self._whole(event.value, mark), event.tag
         if tag in ("!", _TAG + "str") or (tag is None and not event.implicit[0]):
             return text
         if tag is not None and tag not in {_TAG + kind for kind in ("null", "bool", "int", "float")}:
@@ -198,6 +198,16 @@ class Builder:
                 "bad-value", f"{show(text)} is no {tag[len(_TAG) :]}", mark, "delete the tag, or mend the value"
             )
         return value
+
+    def _whole(self, text: str, mark: Mark) -> str:
+        """``text`` with the halves of a character, as JSON escapes them, put together; half a character alone is no text."""
+        if text.isascii():
+            return text
+        try:
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            self.document.refuse("bad-value", "an escape stands for half a character", mark, "write the character itself")
+            return text.encode("utf-8", "replace").decode()
 
     def _plain(self, text: str, mark: Mark) -> Any:
         if _NULL.match(text):
