@@ -194,7 +194,7 @@ def _warnings(plan: Plan | None, results: Iterable[NodeResult]) -> dict[str, Any
     for node in warned[:MOST_WARNINGS]:
         known = plan.by_id.get(node.id) if plan else None
         tested = _name(plan, known.tests) if known and known.tests else ""
-        said = one_line(plain_message(node.message), 200)
+        said = "" if says_nothing(node.message) else one_line(plain_message(node.message), 200)
         shown.append({"name": _name(plan, node.id), "failures": node.failures, "tested": tested, "message": said})
     return {"shown": shown, "total": len(warned)}
 

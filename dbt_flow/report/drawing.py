@@ -22,7 +22,9 @@ PART_NODES = 90
 RINGS = 3
 """How far a partial drawing goes up and down from what matters."""
 
-BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 184, 42, 44, 14, 16
+BOX_HEIGHT, GAP_X, GAP_Y, MARGIN = 42, 44, 14, 16
+NARROWEST, WIDEST, LETTER, FRAME = 150, 262, 7.2, 46
+"""Boxes are as wide as the longest name needs, within limits; a letter is about so wide, and a mark and margins go beside."""
 SWEEPS = 6
 
 Lines = set[tuple[str, str]]
@@ -197,7 +199,8 @@ def _numbers(
 ) -> dict[str, Any]:
     number = {node: at for at, node in enumerate(nodes)}
     column = {name: at for at, layer in enumerate(sheet.layers) for name in layer}
-    left = {name: MARGIN + at * (BOX_WIDTH + GAP_X) for name, at in column.items()}
+    box = round(min(max(max(len(node.name) for node in nodes.values()) * LETTER + FRAME, NARROWEST), WIDEST))
+    left = {name: MARGIN + at * (box + GAP_X) for name, at in column.items()}
     tests: dict[str, list[str]] = defaultdict(list)
     for node in plan.nodes:
         if node.is_test and node.tests:
@@ -215,22 +218,29 @@ def _numbers(
     edges = []
     for first, second in sorted(lines, key=lambda line: (number[line[0]], number[line[1]])):
         stops = [[left[s], round(sheet.height[s], 1)] for s in sheet.waypoints.get((first, second), ())]
-        edges.append([number[first], number[second], _curve(first, second, stops, (left, sheet.height))])
+        edges.append(
+            [
+                number[first],
+                number[second],
+                _curve([[left[first], sheet.height[first]], *stops, [left[second], sheet.height[second]]], box),
+            ]
+        )
     bottom = max((sheet.height[key] for key in nodes), default=0)
-    width = MARGIN * 2 + len(sheet.layers) * (BOX_WIDTH + GAP_X) - GAP_X
-    return {"nodes": drawn, "edges": edges, "width": width, "height": round(bottom + BOX_HEIGHT / 2 + MARGIN)}
+    width = MARGIN * 2 + len(sheet.layers) * (box + GAP_X) - GAP_X
+    outside = any(kind not in ("source", "exposure") and not status for _, kind, status, *_ in drawn)
+    size = {"width": width, "height": round(bottom + BOX_HEIGHT / 2 + MARGIN), "box": box}
+    return {"nodes": drawn, "edges": edges, "outside": outside, "letters": int((box - FRAME) / LETTER), **size}
 
 
-def _curve(first: str, second: str, stops: list[list[float]], at: tuple[Mapping[str, float], Mapping[str, float]]) -> str:
-    """An SVG path from the right edge of one box to the left edge of another, level while it passes a layer."""
-    left, height = at
-    x, y = left[first] + BOX_WIDTH, height[first]
+def _curve(stops: list[list[float]], box: int) -> str:
+    """An SVG path from the right edge of the first stop to the left edge of the last, level while it passes a layer."""
+    x, y = stops[0][0] + box, stops[0][1]
     path = f"M{x:.0f} {y:.1f}"
-    for stop_x, stop_y in [*stops, [left[second], height[second]]]:
+    for place, (stop_x, stop_y) in enumerate(stops[1:], start=2):
         middle = (x + stop_x) / 2
         path += f"C{middle:.0f} {y:.1f} {middle:.0f} {stop_y:.1f} {stop_x:.0f} {stop_y:.1f}"
         x, y = stop_x, stop_y
-        if [stop_x, stop_y] in stops:
-            x += BOX_WIDTH
+        if place < len(stops):
+            x += box
             path += f"H{x:.0f}"
     return path

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dbt_flow.plan.model import Plan
-from dbt_flow.records import FAILED, GOOD, RUN_CANCELLED, RUNNING, SKIPPED, SUCCESS, NodeResult, RunResult
+from dbt_flow.records import FAILED, GOOD, REUSED, RUN_CANCELLED, RUNNING, SKIPPED, SUCCESS, NodeResult, RunResult
 from dbt_flow.report.causes import FAILED_KIND, LOST_KIND, Cause, complete_results
 from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.words import clean, count, duration, moment, one_line, usual_seconds
@@ -113,9 +113,12 @@ def _good_sentence(counts: Sequence[dict[str, Any]]) -> str:
     for group in counts:
         total, is_test = group["total"], group["what"] == "test"
         warned = sum(number for status, number in group["by"] if status == "warn")
+        reused = sum(number for status, number in group["by"] if status == REUSED)
         whose = f"all {total:,} {group['what']}s" if total > 1 else f"the one {group['what']}"
         done = "passed" if is_test else "are good" if total > 1 else "is good"
-        parts.append(f"{whose} {done}" + (f" ({warned:,} with a warning)" if warned else ""))
+        asides = [f"{warned:,} with a warning"] if warned else []
+        asides += [f"{reused:,} reused"] if reused else []
+        parts.append(f"{whose} {done}" + (f" ({', '.join(asides)})" if asides else ""))
     text = " and ".join(parts) or "nothing was planned"
     return f"{text[:1].upper()}{text[1:]}."
 

@@ -171,7 +171,7 @@
     });
     input.addEventListener("input", show);
     more.addEventListener("click", function () { fill(400); });
-    window.addEventListener("beforeprint", function () { fill(400); });
+    window.addEventListener("beforeprint", function () { fill(1000); });
     if ("IntersectionObserver" in window) new IntersectionObserver(function (seen) {
       if (seen[0].isIntersecting && !more.hidden) fill(200);
     }, { rootMargin: "200px" }).observe(more);
@@ -290,6 +290,7 @@
   }
 
   copying();
+  window.addEventListener("beforeprint", function () { all("details").forEach(function (one) { one.open = true; }); });
   all("time[datetime]").forEach(function (time) {
     var at = new Date(time.getAttribute("datetime"));
     if (!isNaN(at)) time.title = at.toLocaleString() + " here";
