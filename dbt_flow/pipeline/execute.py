@@ -27,6 +27,7 @@ from dbt_flow.pipeline.settle import Ending, Sink, card_extra, complete, judge, 
 from dbt_flow.pipeline.upstream import deferred, explain_missing, with_upstream
 from dbt_flow.plan.decide import decide
 from dbt_flow.plan.model import Decision, Plan
+from dbt_flow.plan.paths import ranks
 from dbt_flow.project.refusals import refusal
 from dbt_flow.records import REUSED, RUNNING, SUCCESS, NodeResult, RunResult, utc_text
 from dbt_flow.report.artifacts import merged_run_results
@@ -35,6 +36,7 @@ from dbt_flow.run.engine import Build, Engine, Outcome
 from dbt_flow.run.lock import database_lock
 from dbt_flow.run.recorder import Feed, Recorder
 from dbt_flow.run.watchdog import Stop, Watchdog
+from dbt_flow.state.durations import learn_durations, usual_durations
 from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run
 
 _BACKOFF_FIRST, _BACKOFF_MOST = 5.0, 300.0  # seconds before the second attempt, and at the most
@@ -192,6 +194,8 @@ class _Attempt:
             whole=len(to_run) == len(prepared.plan.nodes) and not job.options.upstream,
             vars=values if self.parameters else {},
             folder=parsed.project.folder,
+            graph=parsed.graph,
+            ranks=ranks(prepared.plan, _expected(prepared.plan, usual_durations(job.store, prepared.plan.target))),
         )
 
     def _ended(self, prepared: Prepared, outcome: Outcome) -> Ending:
@@ -214,6 +218,8 @@ class _Attempt:
     def _settle(self, ending: Ending) -> Told:
         """The attempt's end: what it leaves for the next attempt, or, when it is the last, the run's result and card."""
         plan = self.prepared.plan if self.prepared else None
+        if plan is not None:
+            learn_durations(self.job.store, plan.target, self.recorder.snapshot()[0].values())
         if self.recorder.trouble is not None and ending.error is None:
             ending = Ending(self.recorder.trouble)
         results, running = self.recorder.snapshot()
@@ -365,6 +371,15 @@ def _good_results(record: RunRecord) -> list[NodeResult]:
     if settled is not None:
         found.update({result.id: result for result in settled.nodes})
     return [result for result in found.values() if result.good]
+
+
+def _expected(plan: Plan, known: Mapping[str, float]) -> dict[str, float]:
+    """Seconds for every planned node: what it usually takes, else what such nodes take here, else a guess."""
+    guess = {True: 0.1, False: 1.0}
+    for is_test in guess:
+        times = [known[node.id] for node in plan.nodes if node.is_test is is_test and node.id in known]
+        guess[is_test] = sum(times) / len(times) if times else guess[is_test]
+    return {node.id: known.get(node.id, guess[node.is_test]) for node in plan.nodes}
 
 
 def _flag(name: str, words: tuple[str, ...]) -> list[str]:

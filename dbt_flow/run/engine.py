@@ -9,6 +9,9 @@ what                                   why                                      
                                        put there for the time of one call
 ``BuildTask.get_graph_queue``          selection was made already: the queue is made of exactly   ``--select`` by unique id
                                        those ids; anything unexpected falls back to dbt's own
+``BuildTask.compile_manifest``         the graph was linked already; its gates are drawn sparse,  a linked graph for
+                                       with the same closure as dbt's (:mod:`dbt_flow.plan.gates`) dbtRunner
+``GraphQueue._get_scores``             what the longest path begins with starts first             an order for dbtRunner
 ``GraphRunnableTask._raise_next_tick``  no node is started after a run was told to stop           a cancel call on dbtRunner
 =====================================  =========================================================  ==============================
 """
@@ -28,8 +31,9 @@ from typing import Any
 import dbt.task.build
 from dbt.adapters.factory import get_adapter
 from dbt.cli.main import dbtRunner
-from dbt.graph import GraphQueue
+from dbt.graph import Graph, GraphQueue
 
+from dbt_flow.plan.gates import sparse_gates
 from dbt_flow.records import NodeResult, utc_moment, utc_text
 from dbt_flow.run.recorder import Recorder
 
@@ -55,6 +59,10 @@ class Build:
     vars: Mapping[str, Any] = field(default_factory=dict)
     folder: Path = Path()
     """The dbt project's folder, in which dbt must run."""
+    graph: Any = None
+    """dbt's linked graph, without edges for tests; None lets dbt link for itself."""
+    ranks: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of the longest path that begins with a node; the highest starts first. Empty: dbt's own order."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +121,20 @@ class Engine:
         class WarmBuildTask(_DbtBuildTask):  # type: ignore[misc, valid-type]
             """dbt's build task with a queue of exactly the nodes that were decided."""
 
+            def compile_manifest(self) -> None:
+                if order.graph is not None:
+                    try:
+                        self.compiler.initialize()
+                        self.graph = _gated(order.graph, self.manifest, order.nodes)
+                        return
+                    except Exception as error:
+                        engine._surprises.append(f"the graph is dbt's own: {error!r}")
+                super().compile_manifest()
+
             def get_graph_queue(self) -> Any:
                 engine._task = self
                 try:
-                    return _queue_of(self, order.nodes)
+                    return _queue_of(self, order)
                 except Exception as error:
                     if not order.whole:
                         raise
@@ -175,16 +193,39 @@ class Engine:
             self.recorder.enrich(node.unique_id, {"compiled": getattr(node, "compiled_code", None)})
 
 
-def _queue_of(task: Any, nodes: frozenset[str]) -> Any:
-    """As ``BuildTask.get_graph_queue``, with the selection already made."""
-    tests = {node for node in nodes if node in task.manifest.unit_tests}
+def _gated(linked: Any, manifest: Any, nodes: frozenset[str]) -> Any:
+    """dbt's graph with the gates of the tests among ``nodes``; other tests have no say, as they do not run."""
+    graph = linked.graph.copy()
+    tests = {
+        node: manifest.nodes[node].depends_on_nodes
+        for node in nodes
+        if node in manifest.nodes and manifest.nodes[node].resource_type == "test"
+    }
+    graph.add_edges_from(sparse_gates(graph, tests), edge_type="parent_test")
+    return Graph(graph)
+
+
+def _queue_of(task: Any, order: Build) -> Any:
+    """As ``BuildTask.get_graph_queue``, with the selection already made, and the longest path first."""
+    tests = {node for node in order.nodes if node in task.manifest.unit_tests}
     task.selected_unit_tests = tests
     task.build_model_to_unit_test_map(tests)
-    body = set(nodes) - tests
+    body = set(order.nodes) - tests
     missing = [node for node in body if node not in task.graph.graph]
     if missing:
         raise LookupError(f"{missing[0]} is not in dbt's graph")
-    return GraphQueue(task.graph.get_subset_graph(body).graph, task.manifest, body)
+    queue = GraphQueue if not order.ranks else _longest_first(order.ranks)
+    return queue(task.graph.get_subset_graph(body).graph, task.manifest, body)
+
+
+def _longest_first(ranks: Mapping[str, float]) -> Any:
+    class LongestFirst(GraphQueue):  # type: ignore[misc]
+        """dbt's queue, in which a lower score goes first; ephemerals, which cost nothing and hold others up, before all."""
+
+        def _get_scores(self, graph: Any) -> dict[str, float]:
+            return {node: -ranks.get(node, float("inf")) for node in graph}
+
+    return LongestFirst
 
 
 def _result(info: Any, run: Any) -> NodeResult:
