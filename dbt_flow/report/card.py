@@ -19,7 +19,7 @@ from dbt_flow.errors import CODES
 from dbt_flow.plan.model import Plan
 from dbt_flow.records import GOOD, RUNNING, SKIPPED, Node, NodeResult, RunResult
 from dbt_flow.report.causes import Cause, complete_results, root_causes
-from dbt_flow.report.drawing import drawing
+from dbt_flow.report.drawing import MOST_NODES, MOST_NODES_FAILED, drawing
 from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.headline import headline
 from dbt_flow.report.timeline import critical_path, spans, timeline
@@ -64,7 +64,7 @@ def card_document(plan: Plan | None, result: RunResult, extra: CardExtra | None 
         **_tables(plan, by_id),
     }
     if plan:
-        document["graph"] = drawing(plan, by_id, _focus(plan, causes, results))
+        document["graph"] = drawing(plan, by_id, _focus(plan, causes, results), MOST_NODES_FAILED if causes else MOST_NODES)
         document["timeline"] = timeline(plan, results)
     cleaned: dict[str, Any] = swept(document)
     return cleaned

@@ -15,8 +15,8 @@ from typing import Any
 from dbt_flow.plan.model import Plan
 from dbt_flow.records import Node, NodeResult
 
-MOST_NODES = 400
-"""A graph with more nodes than this is drawn in part: nobody can read it whole."""
+MOST_NODES, MOST_NODES_FAILED = 400, 160
+"""A graph with more nodes is drawn in part: nobody can read it whole; where something failed, even less of it matters."""
 PART_NODES = 90
 """The most nodes of a partial drawing."""
 RINGS = 3
@@ -41,22 +41,23 @@ class _Sheet:
     waypoints: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
 
-def drawing(plan: Plan, results: Mapping[str, NodeResult], focus: Iterable[str]) -> dict[str, Any] | None:
+def drawing(plan: Plan, results: Mapping[str, NodeResult], focus: Iterable[str], most: int) -> dict[str, Any] | None:
     """The drawing as numbers; of a large graph only the part around ``focus``.
 
     :param focus: ids of the nodes that matter most, the most important first.
+    :param most: how many nodes are still drawn whole.
     """
     nodes = {node.id: node for node in (*plan.surroundings, *plan.inlined, *plan.nodes) if not node.is_test}
     lines = _lines(plan, nodes)
     if not any(node.id in nodes for node in plan.nodes):
         return None
     total = len(nodes)
-    if total > MOST_NODES:
+    if total > most:
         kept = _around(lines, [node for node in focus if node in nodes] or [node.id for node in plan.nodes[:1]])
         nodes = {key: node for key, node in nodes.items() if key in kept}
         lines = {line for line in lines if line[0] in kept and line[1] in kept}
     sheet = _arrange(nodes, lines)
-    return _numbers(plan, nodes, lines, sheet, results) | {"total": total, "part": total > MOST_NODES}
+    return _numbers(plan, nodes, lines, sheet, results) | {"total": total, "part": total > most}
 
 
 def _lines(plan: Plan, nodes: Mapping[str, Node]) -> Lines:
