@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 COLLECTIONS = ("nodes", "unit_tests", "sources", "exposures", "saved_queries", "functions", "metrics", "semantic_models")
@@ -29,3 +30,22 @@ def meta(node: Any) -> dict[str, Any]:
     """``config.meta``, where dbt has merged all that the project says; exposures of old have it beside the config."""
     config = getattr(node, "config", None)
     return dict(getattr(config, "meta", None) or getattr(node, "meta", None) or {})
+
+
+def macros(holder: Any) -> list[str]:
+    """The ids of the macros that a node or macro calls, as far as dbt saw."""
+    return list(getattr(getattr(holder, "depends_on", None), "macros", ()) or ())
+
+
+def property_files(node: Any) -> list[str]:
+    """The YAML files, relative to the project, that say something of a node: its patch, or the file that defines it."""
+    patch = str(getattr(node, "patch_path", None) or "").partition("://")[2]
+    own = str(node.original_file_path)
+    hooks = resource_type(node) == "operation"  # their file is dbt_project.yml
+    return [path for path in (patch, own) if path.endswith((".yml", ".yaml")) and not hooks]
+
+
+def file_of(manifest: Any, holder: Any) -> Path | None:
+    """The file of a node or macro of a package."""
+    file = manifest.files.get(holder.file_id)
+    return Path(file.path.absolute_path) if file is not None else None
