@@ -3,160 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
+
+from card_plan import MODELS, START, model_id, plan, test_of, tests_of, timed
 
 from dbt_flow.plan.model import Plan
-from dbt_flow.records import LOST, RUNNING, Node, NodeResult, RunResult, utc_text
+from dbt_flow.records import LOST, RUNNING, NodeResult, RunResult, utc_text
 from dbt_flow.report.card import CardExtra
 
-START = datetime(2026, 11, 21, 6, 0, 0, tzinfo=timezone.utc)
-PROJECT = "freight"
-
-MODELS: Mapping[str, Sequence[str]] = {
-    # model: what it reads; a source begins with a dot
-    "stg_carriers": [".registry.carriers"],
-    "stg_inspections": [".registry.inspections"],
-    "stg_crashes": [".registry.crashes"],
-    "stg_loads": [".tms.loads"],
-    "stg_payments": [".tms.payments"],
-    "lane_codes": [],
-    "int_carrier_history": ["stg_carriers", "stg_inspections", "stg_crashes"],
-    "int_loads_by_lane": ["stg_loads", "lane_codes"],
-    "int_payment_delays": ["stg_payments", "stg_loads"],
-    "carrier_safety": ["int_carrier_history"],
-    "carrier_features": ["int_carrier_history", "int_payment_delays", "carrier_safety"],
-    "lane_prices": ["int_loads_by_lane"],
-    "fraud_scores": ["carrier_features", "int_loads_by_lane"],
-    "carriers_snapshot": ["stg_carriers"],
-    "risk_report": ["fraud_scores", "lane_prices"],
-}
 COMMANDS = {
     "retry": "dbt-flow retry CarrierRisk/123",
     "reproduce": "dbt-flow reproduce CarrierRisk/123 {node}",
     "card": "dbt-flow card CarrierRisk/123",
 }
 VERSIONS = {"dbt-flow": "0.1.0", "dbt": "1.11.2", "duckdb": "1.4.1", "metaflow": "2.19.39", "python": "3.12.1"}
-
-
-def model_id(name: str) -> str:
-    kind = "seed" if name == "lane_codes" else "snapshot" if name.endswith("_snapshot") else "model"
-    return f"{kind}.{PROJECT}.{name}"
-
-
-def test_id(name: str) -> str:
-    return f"test.{PROJECT}.{name}.0a1b2c"
-
-
-test_id.__test__ = False  # type: ignore[attr-defined]
-
-
-def _model(name: str, parents: Sequence[str]) -> Node:
-    kind = model_id(name).split(".", maxsplit=1)[0]
-    layer = "staging" if name.startswith("stg_") else "intermediate" if name.startswith("int_") else "marts"
-    return Node(
-        id=model_id(name),
-        type=kind,
-        name=name,
-        package=PROJECT,
-        path=f"seeds/{name}.csv" if kind == "seed" else f"models/{layer}/{name}.sql",
-        parents=tuple(f"source.{PROJECT}{p}" if p.startswith(".") else model_id(p) for p in parents),
-        materialized={"seed": "seed", "snapshot": "snapshot"}.get(kind, "view" if layer == "staging" else "table"),
-        owner="pricing" if "lane" in name else None,
-    )
-
-
-def _tests(name: str) -> list[Node]:
-    column = "carrier_id" if "carrier" in name else f"{name.rsplit('_', maxsplit=1)[-1].rstrip('s')}_id"
-    return [
-        Node(
-            id=test_id(f"{kind}_{name}_{column}"),
-            type="test",
-            name=f"{kind}_{name}_{column}",
-            package=PROJECT,
-            path=f"models/{name}.yml",
-            parents=(model_id(name),),
-            severity="warn" if name == "stg_loads" else "error",
-            tests=model_id(name),
-            column=column,
-        )
-        for kind in ("unique", "not_null")
-    ]
-
-
-def plan(models: Mapping[str, Sequence[str]] = MODELS) -> Plan:
-    nodes: list[Node] = []
-    gates: list[tuple[str, str]] = []
-    sources = sorted({p for parents in models.values() for p in parents if p.startswith(".")})
-    surroundings = [
-        Node(id=f"source.{PROJECT}{s}", type="source", name=s.rpartition(".")[2], package=PROJECT, path="models/sources.yml")
-        for s in sources
-    ]
-    for name, parents in models.items():
-        node = _model(name, parents)
-        nodes += [node, *_tests(name)]
-        for parent in parents:
-            if not parent.startswith("."):
-                gates += [(test.id, node.id) for test in _tests(parent)]
-    planned = {node.id for node in nodes}
-    edges = tuple((parent, node.id) for node in nodes for parent in node.parents if parent in planned)
-    last = [*models][-1]
-    exposure = Node(
-        id=f"exposure.{PROJECT}.underwriting",
-        type="exposure",
-        name="underwriting",
-        package=PROJECT,
-        path="models/exposures.yml",
-        parents=(model_id(last),),
-    )
-    return Plan(
-        dag="carrier_risk",
-        project=PROJECT,
-        target="prod",
-        adapter="duckdb",
-        nodes=tuple(nodes),
-        edges=edges,
-        gates=tuple(gates),
-        steps=(),
-        surroundings=(*surroundings, exposure),
-    )
-
-
-def timed(made: Plan, changes: Mapping[str, NodeResult], threads: int = 4) -> tuple[tuple[NodeResult, ...], float]:
-    """Results as a run on some threads gives them: each node starts when a thread is free and its parents are done."""
-    free = [0.0] * threads
-    done: dict[str, float] = {}
-    above: dict[str, list[str]] = {}
-    for first, second in (*made.edges, *made.gates):
-        above.setdefault(second, []).append(first)
-    results = []
-    for at, node in enumerate(made.nodes):
-        change = changes.get(node.id)
-        if change and change.status in ("skipped", LOST, "cancelled", "reused") and not change.started:
-            results.append(change)
-            continue
-        thread = min(range(threads), key=free.__getitem__)
-        start = max([free[thread], *(done.get(parent, 0.0) for parent in above.get(node.id, ()))])
-        seconds = 0.18 + (at * 7 % 5) * 0.05 if node.is_test else 0.9 + (at * 13 % 11) * 0.6
-        done[node.id] = free[thread] = start + seconds
-        given = change.to_dict() if change else {}
-        results.append(
-            NodeResult(
-                **{
-                    "id": node.id,
-                    "status": "pass" if node.is_test else "success",
-                    "rows": None if node.is_test else 1000 + at * 7919,
-                    "failures": 0 if node.is_test else None,
-                    **{key: value for key, value in given.items() if value},
-                    "started": utc_text(START + timedelta(seconds=start)),
-                    "finished": None
-                    if change and change.status == LOST
-                    else utc_text(START + timedelta(seconds=start + seconds)),
-                    "seconds": seconds,
-                    "thread": f"Thread-{thread + 1} (worker)",
-                }
-            )
-        )
-    return tuple(results), max(free)
 
 
 def result(made: Plan | None, status: str = "success", changes: Mapping[str, NodeResult] | None = None, **more) -> RunResult:
@@ -223,8 +83,8 @@ ERROR_MESSAGE = """Runtime Error in model int_payment_delays (models/intermediat
                                              ^
   compiled code at target/run/freight/models/intermediate/int_payment_delays.sql"""
 
-BROKEN_TEST = test_id("unique_stg_carriers_carrier_id")
-SECOND_TEST = test_id("not_null_lane_prices_price_id")
+BROKEN_TEST = test_of("unique_stg_carriers_carrier_id")
+SECOND_TEST = test_of("not_null_lane_prices_price_id")
 BROKEN_MODEL = model_id("int_payment_delays")
 
 
@@ -249,8 +109,8 @@ def failing_changes() -> dict[str, NodeResult]:
             message="Got 1 result, configured to fail if != 0",
             compiled="select *\nfrom lane_prices\nwhere price_id is null",
         ),
-        test_id("not_null_stg_loads_load_id"): NodeResult(
-            id=test_id("not_null_stg_loads_load_id"),
+        test_of("not_null_stg_loads_load_id"): NodeResult(
+            id=test_of("not_null_stg_loads_load_id"),
             status="warn",
             failures=12,
             message="Got 12 results, configured to warn if != 0",
@@ -266,9 +126,9 @@ def failing_changes() -> dict[str, NodeResult]:
     ):
         because = [BROKEN_TEST] if name != "carrier_features" else [BROKEN_TEST, BROKEN_MODEL]
         because = [*because, SECOND_TEST] if name == "risk_report" else because
-        for node in (model_id(name), *(test.id for test in _tests(name))):
+        for node in (model_id(name), *(test.id for test in tests_of(name))):
             changes[node] = skipped(node, *because)
-    for test in _tests("int_payment_delays"):
+    for test in tests_of("int_payment_delays"):
         changes[test.id] = skipped(test.id, BROKEN_MODEL)
     return changes
 
@@ -287,7 +147,7 @@ def killed():
     made = plan()
     changes = {}
     for name in [*MODELS][9:]:
-        for node in (model_id(name), *(test.id for test in _tests(name))):
+        for node in (model_id(name), *(test.id for test in tests_of(name))):
             changes[node] = NodeResult(id=node, status=LOST)
     dying = model_id("carrier_features")
     changes[dying] = NodeResult(id=dying, status=LOST, started=utc_text(START))
@@ -314,7 +174,7 @@ def cancelled():
     changes = {
         node: NodeResult(id=node, status="cancelled")
         for name in [*MODELS][8:]
-        for node in (model_id(name), *(test.id for test in _tests(name)))
+        for node in (model_id(name), *(test.id for test in tests_of(name)))
     }
     dying = model_id("int_payment_delays")
     changes[dying] = NodeResult(id=dying, status="cancelled", started=utc_text(START))
