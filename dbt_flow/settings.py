@@ -295,6 +295,12 @@ def dag_files(settings: Settings) -> list[Path]:
     return sorted(found)
 
 
+def dag_file(settings: Settings, name: str) -> Path | None:
+    """The one file of the DAG ``name``; None when there is none, or more than one, and a closer look must say what is wrong."""
+    found = [path for path in dag_files(settings) if path.stem == name]
+    return found[0] if len(found) == 1 else None
+
+
 def dag_names(settings: Settings) -> list[str]:
     """The names of all DAG files, good or bad: for completion."""
     return sorted({path.stem for path in dag_files(settings)})

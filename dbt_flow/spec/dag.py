@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import PrivateAttr, ValidationError
 
 from dbt_flow.errors import DbtFlowError, InputError, Place, Refusals
-from dbt_flow.records import check_version
+from dbt_flow.records import check_version, flow_name
 from dbt_flow.spec.merge import Merged
 from dbt_flow.spec.model import NOT_YET, DagKeys
 from dbt_flow.spec.params import Value, resolve
@@ -126,11 +126,6 @@ class Dag(DagKeys):
             raise refused[0] if len(refused) == 1 else Refusals(refused) from None
 
 
-def flow_name(name: str) -> str:
-    """CamelCase."""
-    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
-
-
 def build(merged: Merged, name: str) -> tuple[Dag | None, list[DbtFlowError]]:
     """The DAG that ``merged`` describes, or all that is wrong with it."""
     written = dict(merged.data)
@@ -171,6 +166,7 @@ def name_error(name: str, place: Place) -> InputError | None:
     """What is wrong with a file's name as a DAG's name."""
     if not NAME.match(name) or len(name) > MAX_NAME:
         better = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789")[:MAX_NAME]
+        better = "_defaults" if name == "_defaults" else better
         hint = f"rename the file to {better}.yaml" if better else "rename the file: a-z, 0-9 and _, a letter first"
         message = f"{show(name)} cannot be a DAG's name: a-z, 0-9 and _, a letter first, at most {MAX_NAME}"
         return InputError("bad-name", message, place=place, hint=hint)

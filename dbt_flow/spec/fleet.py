@@ -66,6 +66,12 @@ class _Loader:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.files = dag_files(settings)
+        self.names = {path.stem for path in self.files}
+        self.dag_of = {flow_name(name): name for name in self.names}
+        self.flows: dict[str, list[Path]] = {}
+        """The files of each flow name. Argo spells it in lower case, so names that differ only there collide too."""
+        for path in self.files:
+            self.flows.setdefault(flow_name(path.stem).casefold(), []).append(path)
         self.documents: dict[Path, Document] = {}
 
     def find(self, name: str) -> Path:
@@ -105,12 +111,21 @@ class _Loader:
 
     def against_others(self, dag: Dag, path: Path) -> list[DbtFlowError]:
         return [
-            *_same_name(dag, path, self.files, self.settings),
+            *self.same_name(dag, path),
             *self.owner(dag),
             *self.project(dag),
             *self.waits(dag),
             *_params(dag),
         ]
+
+    def same_name(self, dag: Dag, path: Path) -> list[DbtFlowError]:
+        """No other file is the same flow."""
+        for other in self.flows.get(dag.flow_name.casefold(), ()):
+            linked = path not in self.files and path.exists() and other.exists() and path.samefile(other)
+            if other != path and not linked:
+                message = f"this DAG and {self.settings.shown(other)} would both be the flow {dag.flow_name}"
+                return [InputError("name-collision", message, place=Place(dag.file), hint="rename one of the two files")]
+        return []
 
     def owner(self, dag: Dag) -> list[DbtFlowError]:
         owners = self.settings.owners
@@ -131,18 +146,16 @@ class _Loader:
     def waits(self, dag: Dag) -> list[DbtFlowError]:
         """``after`` names what exists, and not itself."""
         errors: list[DbtFlowError] = []
-        names = {path.stem for path in self.files}
-        flows = {flow_name(name): name for name in names}
+        names = self.names
         for index, waited in enumerate(dag.trigger.after.names if dag.trigger.after else ()):
             kind = "any" if dag.trigger.after and dag.trigger.after.any else "all"
             place = max(dag.place(f"trigger.after.{index}"), dag.place(f"trigger.after.{kind}.{index}"), key=_order)
             if waited in (dag.name, dag.flow_name):
                 hint = "name another DAG, or write trigger: none"
                 errors.append(InputError("waits-for-itself", f"{dag.name} waits for itself", place=place, hint=hint))
-            elif waited in flows:
-                errors.append(
-                    InputError("unknown-dag", f"{waited} is a DAG's flow", place=place, hint=f"write {flows[waited]}")
-                )
+            elif waited in self.dag_of:
+                hint = f"write {self.dag_of[waited]}"
+                errors.append(InputError("unknown-dag", f"{waited} is a DAG's flow", place=place, hint=hint))
             elif waited not in names and not (waited[0].isupper() and self.settings.flows):
                 near = did_you_mean(waited, names)
                 ml = "; an ML flow's file must stand under flows: in dbt_flow.yml" if waited[0].isupper() else ""
@@ -193,20 +206,6 @@ class _Loader:
         for dag in dags:
             found += clock_warnings(dag, now)
         return found
-
-
-def _same_name(dag: Dag, path: Path, files: list[Path], settings: Settings) -> list[DbtFlowError]:
-    """Argo spells a flow's name in lower case, so names that differ only there collide too."""
-    flow = dag.flow_name.casefold()
-    for other in files:
-        if (
-            other != path
-            and flow_name(other.stem).casefold() == flow
-            and not (path.exists() and other.exists() and path.samefile(other))
-        ):
-            message = f"this DAG and {settings.shown(other)} would both be the flow {dag.flow_name}"
-            return [InputError("name-collision", message, place=Place(dag.file), hint="rename one of the two files")]
-    return []
 
 
 def _params(dag: Dag) -> list[DbtFlowError]:

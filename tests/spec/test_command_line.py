@@ -184,3 +184,24 @@ def test_every_verb_of_the_table_has_a_group_and_a_sentence() -> None:
     for name, verb in the_cli.VERBS.items():
         assert verb.group in the_cli.GROUPS, name
         assert verb.help.endswith("."), name
+
+
+def test_help_stands_in_groups(root: Root, cli: Cli) -> None:
+    out = cli("--help")[1]
+    places = [out.index(f"{group.capitalize()}:") for group in ("every day", "on call", "fleet")]
+    assert places == sorted(places)
+    assert out.index("  validate") < places[1] < out.index("  history")
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_colour_is_for_terminals_that_want_it(root: Root, no_color: str) -> None:
+    root.dag("one", "ownr: team\n")
+    ours, theirs = os.openpty()
+    environ = {**os.environ, "TERM": "xterm", "NO_COLOR": no_color}
+    words = [sys.executable, "-m", "dbt_flow", "validate"]
+    assert subprocess.run(words, cwd=root.folder, env=environ, stdout=theirs, timeout=60, check=False).returncode == 2
+    os.close(theirs)
+    said = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert ("\x1b[1;31m" in said) == (not no_color)
+    assert "did you mean owner?" in said

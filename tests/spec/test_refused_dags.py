@@ -219,6 +219,15 @@ def test_two_dags_of_one_flow_name(root: Root, one: str, other: str) -> None:
     assert fleet.dags == ()
 
 
+def test_one_file_under_two_names_is_a_collision_but_a_link_from_outside_is_not(root: Root) -> None:
+    file = root.dag("x", G)
+    (root.folder / "outside").symlink_to(root.folder / "dags")
+    assert load_dag(root.settings, root.folder / "outside/x.yaml").name == "x"
+    (root.folder / "dags/sub").mkdir()
+    (root.folder / "dags/sub/x.yaml").symlink_to(file)
+    assert {error[0] for error in root.errors()} == {"name-collision"}
+
+
 def test_what_cannot_be_opened(root: Root, tmp_path: Path) -> None:
     root.write("dags/folder.yaml/x", "")
     for path, word in ((root.folder / "dags/folder.yaml", "a folder"), (tmp_path / "gone.yaml", "does not exist")):
