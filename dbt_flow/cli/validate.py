@@ -33,7 +33,7 @@ def command(context: Context, dags: tuple[str, ...], as_json: bool, with_project
         fleet = Fleet((), flatten(error), (), ())
     errors = fleet.errors
     if with_project and fleet.dags:
-        from dbt_flow.pipeline import check_selections  # noqa: PLC0415 - loads dbt
+        from dbt_flow.pipeline.prepare import check_selections  # loads dbt
 
         errors += tuple(single for error in check_selections(settings, fleet.dags) for single in flatten(error))
     _show(context, fleet, errors, as_json)
