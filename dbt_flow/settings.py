@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dbt_flow.destinations import Destinations, read_destinations
 from dbt_flow.errors import DbtFlowError, InputError, Refusals
 from dbt_flow.yamlfile import Document, did_you_mean, kind_of, read, show
 
@@ -38,19 +39,14 @@ KEYS: Mapping[str, str] = {
     "flows": "Python files with Metaflow flows that DAGs start, or that start DAGs",
     "state": "the folder where runs are remembered",
     "owners": "the teams, each with how to reach it: email, slack, pagerduty",
-    "alerts": "where alerts go",
-    "metrics": "where metrics go",
-    "links": "links that cards show",
-    "sample_rows": "how many failing rows a card shows",
+    "alerts": "where pages and messages go, and known bad tests",
+    "metrics": "where metrics go; Datadog's own variables decide without it",
+    "links": "where cards and Metaflow's UI are served",
+    "sample_rows": "how many failing rows a card may show [0]",
 }
 """Every key of ``dbt_flow.yml``, with a sentence each."""
 
-NOT_YET: Mapping[str, str] = {
-    "alerts": "alerts are not sent yet",
-    "metrics": "metrics are not sent yet",
-    "links": "cards show no links yet",
-    "sample_rows": "cards show no failing rows yet",
-}
+NOT_YET: Mapping[str, str] = {}
 """Keys that are understood and have no effect yet. The change that builds one deletes its line."""
 
 CONTACTS = ("email", "slack", "pagerduty", "datadog", "webhook", "description")
@@ -73,6 +69,8 @@ class Settings:
     flows: tuple[Path, ...] = ()
     owners: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     profiles_dir: Path | None = None
+    destinations: Destinations = field(default_factory=Destinations)
+    """``alerts``, ``metrics``, ``links`` and ``sample_rows``."""
     file: Path | None = None
     """The ``dbt_flow.yml`` that was read, if there is one."""
 
@@ -174,7 +172,8 @@ class _Reader:
             dags=self.start / said_dags if said_dags else root / (self.text("dags") or "dags"),
             state=self.start / said_state if said_state else root / (self.text("state") or ".dbt_flow"),
             flows=tuple(root / item for item in self.texts("flows")),
-            owners=self.owners(),
+            owners=(owners := self.owners()),
+            destinations=read_destinations(self.data, owners, self.refuse),
             profiles_dir=self.folder("profiles_dir", "--profiles-dir"),
             file=file if self.document.lines or self.data else (file if file.is_file() else None),
         )
