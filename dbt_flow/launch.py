@@ -26,6 +26,7 @@ from dbt_flow.state.store import FolderStore
 FLOW_FILE = Path(__file__).parent / "flows" / "dag.py"
 
 _LOOK_EVERY = 0.05  # seconds between looks at the feed
+_GONE_WITHIN = 5.0  # seconds for the system to take away what was killed
 _STOP_WITHIN = 8.0  # seconds from asking a run to stop until it is killed
 
 
@@ -86,6 +87,10 @@ class Running:
         self._feed.touch(mode=0o600)
         self._offset = 0
         self._stopping: float | None = None
+        self.stopped: str | None = None
+        """Who or what asked the run to stop, in words; None while nobody has."""
+        self.task: str | None = None
+        """Metaflow's pathspec of the task, once there is one."""
         self.pids: list[int] = []
         variables = {"DBT_FLOW_FEED": str(self._feed), "DBT_FLOW_PARENT": str(os.getpid()), **launch.variables}
         with self.log.open("wb") as log:
@@ -117,10 +122,11 @@ class Running:
         yield from self._read()
         self._end_all()
 
-    def stop(self) -> None:
+    def stop(self, why: str = "stopped") -> None:
         """Ask the run to stop, as Ctrl-C does: its task cancels what runs, records and leaves."""
         if self._stopping is None:
             self._stopping = time.monotonic()
+            self.stopped = why
             self._signal(signal.SIGINT)
 
     @property
@@ -147,6 +153,7 @@ class Running:
                     event = json.loads(line)
                     if event.get("event") == "attempt":
                         self.pids.append(int(event["pid"]))
+                        self.task = event["task"]
                     yield event
 
     def _task_alive(self) -> bool:
@@ -160,6 +167,9 @@ class Running:
         """No process of the run outlives it: what is left in its group is killed."""
         self._signal(signal.SIGKILL)
         self.process.wait()
+        until = time.monotonic() + _GONE_WITHIN
+        while self._task_alive() and time.monotonic() < until:
+            time.sleep(_LOOK_EVERY)
 
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -208,5 +218,3 @@ def pass_through(dag_file: Path, settings: Settings, command: Sequence[str]) -> 
             return process.wait()
         except KeyboardInterrupt:  # the terminal has sent it to the flow as well, which ends by itself
             continue
-
-

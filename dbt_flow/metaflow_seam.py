@@ -10,6 +10,11 @@ what                                   why                                      
 ``CardDatastore.save_card``            a task that raises gets no card from Metaflow, and a killed   a public call that stores
                                        one neither: the card is stored before, or instead            a card for a task
 ``FlowDataStore`` (constructor)        the card's store, also outside a task                         the same
+``FlowSpec._flow_decorators``          what an ML flow listens to, for the local runtime             a call that lists triggers
+``FlowSpec._get_parameters``           the parameters that an event may fill                         ``Flow(...).parameters``
+``FlowSpec._graph``                    the name of a flow's last step, whose end is the flow's       the same
+``current._update_env``                ``current.trigger`` in a local run (``plugins/dbt_flow_       Metaflow filling it in local
+                                       trigger.py``, as Metaflow's own decorators set it)            runs too
 =====================================  ============================================================  ===========================
 
 This module is imported by processes that may never need Metaflow: it imports Metaflow inside its functions.
@@ -34,6 +39,33 @@ def name_class(flow: Any, name: str) -> None:
     flow.__name__ = flow.__qualname__ = name
 
 
+def flow_facts(flow: Any) -> dict[str, Any]:
+    """What a flow that Metaflow has checked says of its triggers, schedule, parameters and last step, as plain JSON values."""
+    decorators = {name: list(found) for name, found in flow._flow_decorators.items()}
+    for kind in ("trigger", "trigger_on_finish"):
+        for decorator in decorators.get(kind, ()):
+            decorator.format_deploytime_value()
+    parameters = [parameter for _, parameter in flow._get_parameters() if not parameter.IS_CONFIG_PARAMETER]
+    return {
+        "flow": flow.name,
+        "end": flow._graph.end_step,
+        "trigger": [item for decorator in decorators.get("trigger", ()) for item in decorator.triggers],
+        "trigger_on_finish": [item for decorator in decorators.get("trigger_on_finish", ()) for item in decorator.triggers],
+        "schedule": [
+            {"cron": decorator.schedule, "timezone": decorator.timezone}
+            for decorator in decorators.get("schedule", ())
+            if decorator.schedule
+        ],
+        "params": {
+            parameter.name: {
+                "type": getattr(parameter.kwargs.get("type"), "__name__", "str"),
+                "required": bool(parameter.kwargs.get("required")) and parameter.kwargs.get("default") is None,
+            }
+            for parameter in parameters
+        },
+    }
+
+
 class CardStore:
     """Metaflow's card datastore, as a writer of finished HTML.
 
@@ -49,7 +81,7 @@ class CardStore:
         if kind is None:
             storage = FlowDataStore.default_storage_impl
             kind = DEFAULT_DATASTORE if storage is None else storage.TYPE
-        self._storage = next(storage for storage in DATASTORES if storage.TYPE == kind)
+        self._storage = next(storage for storage in DATASTORES if kind == storage.TYPE)
         if root is None:
             found = self._storage.datastore_root or self._storage.get_datastore_root_from_config(lambda *_, **__: None)
             root = f"{str(found).rstrip('/')}/{CARD_SUFFIX}"

@@ -1,4 +1,4 @@
-"""The nouns that cross floors: what dbt says of a node, what became of it, what became of a run. Frozen, and plain JSON outside.
+"""The nouns that cross floors: what dbt says of a node, what became of it and of a run. Frozen, and plain JSON outside.
 
 Times are RFC 3339 in UTC with a ``Z`` (:func:`utc_text`), durations are seconds as floats.
 """
@@ -49,10 +49,16 @@ def utc_moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
+def flow_name(dag: str) -> str:
+    """The Metaflow flow of a DAG, in CamelCase: ``carrier_risk`` is ``CarrierRisk``."""
+    return "".join(part[:1].upper() + part[1:] for part in dag.split("_"))
+
+
 class Record:
     """A frozen dataclass that reads and writes plain JSON values. Tuples become lists and back; unknown keys are dropped."""
 
     def to_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON values."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
 
     @classmethod
@@ -120,6 +126,7 @@ class Node(Record):
 
     @property
     def is_test(self) -> bool:
+        """A data test or a unit test."""
         return self.type in TEST_TYPES
 
 
@@ -177,6 +184,7 @@ class NodeResult(Record):
 
     @property
     def good(self) -> bool:
+        """Whether it ended as it should; an unknown status is not good."""
         return self.status in GOOD
 
 
@@ -212,6 +220,7 @@ class RunResult(Record):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RunResult:
+        """The inverse of :meth:`to_dict`."""
         nodes = tuple(NodeResult.from_dict(node) for node in data.get("nodes", ()))
         result = super().from_dict({**data, "nodes": ()})
         object.__setattr__(result, "nodes", nodes)

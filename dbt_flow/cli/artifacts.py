@@ -37,5 +37,6 @@ def command(context: Context, run: str, folder: str, target: str | None) -> int:
             (Path(folder) / name).write_bytes(value)
             click.echo(str(Path(folder) / name))
     except OSError as error:
-        raise StateError("disk-full", f"cannot write into {folder}: {error.strerror}", hint="name another folder: --to DIR") from None
+        hint = "name another folder: --to DIR"
+        raise StateError("disk-full", f"cannot write into {folder}: {error.strerror}", hint=hint) from None
     return 0

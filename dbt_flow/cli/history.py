@@ -50,15 +50,14 @@ def _unsettled(store: FolderStore, dag: str, target: str | None) -> list[dict[st
         attempts = record.attempts()
         if attempts and settled(record) is None:
             header = attempts[0].header
-            started = str(header.get("started", ""))
-            rows.append({**header, "run": header.get("run"), "status": "running", "started": started, "seconds": None, "target": ref.target})
+            rows.append({"run": ref.number, **header, "status": "running", "seconds": None, "target": ref.target})
     return rows
 
 
 def _table(rows: list[dict[str, Any]]) -> None:
-    from rich import box  # noqa: PLC0415 - only for people
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich import box  # only for people
+    from rich.table import Table
+    from rich.text import Text
 
     colours = {"success": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

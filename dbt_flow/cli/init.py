@@ -52,7 +52,7 @@ def command(context: Context, project_dir: str | None, owner: str | None, macro:
         click.echo(f"wrote {_shown(file, Path.cwd())}")
     click.echo(f"dbt project {_shown(project, Path.cwd()) or '.'}, profile {profile}")
     if found is None:
-        click.echo(f"  no profiles.yml with the profile {profile} was found; dbt needs one, in the project or in ~/.dbt", err=True)
+        click.echo(f"  no profiles.yml has the profile {profile}; dbt needs one, in the project or in ~/.dbt", err=True)
     else:
         click.echo(f"  found in {_shown(found, Path.cwd())}, targets: {', '.join(targets) or 'none'}")
     click.echo(f"Next: dbt-flow plan {name}, then dbt-flow run {name}")

@@ -20,7 +20,7 @@ _SHOWN = 200  # steps that the text shows
 @click.argument("dag", metavar="DAG|FILE", type=DAG)
 @click.option("--resolved", is_flag=True, help="Show the DAG file with its defaults, and where each value comes from.")
 @click.option("--target", metavar="NAME", help="A dbt target instead of the DAG's or the profile's.")
-@click.option("--compare-to", metavar="DIR", help="A folder with a manifest.json, for `state:` in a selection. [the last good run]")
+@click.option("--compare-to", metavar="DIR", help="A folder with a manifest.json, for `state:` in selections. [last good run]")
 @click.option("--project-dir", metavar="DIR", help="Run this dbt project; needs no dbt_flow.yml.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 @click.pass_obj
@@ -37,12 +37,12 @@ def command(context: Context, /, dag: str, resolved: bool, project_dir: str | No
 
 
 def _plan(settings: Settings, dag: Dag, said: dict[str, str | None], as_json: bool) -> int:
-    from dbt_flow.pipeline.forecast import forecast  # noqa: PLC0415 - loads dbt
-    from dbt_flow.pipeline.job import Job, Options  # noqa: PLC0415
+    from dbt_flow.pipeline.forecast import forecast  # loads dbt
+    from dbt_flow.pipeline.job import Job, Options
 
     job = Job.of(settings, dag, Options(target=said["target"], compare_to=said["compare_to"]))
     with console().status("asking dbt for the project") as status:
-        found = forecast(job, lambda text: status.update(text))
+        found = forecast(job, status.update)
     plan = found.plan
     if as_json:
         types = {node.id: node.type for node in plan.nodes}
@@ -65,9 +65,9 @@ def _plan(settings: Settings, dag: Dag, said: dict[str, str | None], as_json: bo
 
 
 def _show(dag: Dag, found: Any) -> None:
-    from rich import box  # noqa: PLC0415 - only for people
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich import box  # only for people
+    from rich.table import Table
+    from rich.text import Text
 
     plan, screen = found.plan, console(stdout=True)
     kinds = Counter(node.type.replace("_", " ") for node in plan.nodes)
@@ -105,7 +105,7 @@ def _resolved(dag: Dag, as_json: bool) -> int:
         plain = {key: value for key, value in dag.model_dump(mode="json").items() if key != "name"}
         emit_json({"dag": dag.name, "keys": {key: {"value": plain[key], "from": origins.get(key, "default")} for key in keys}})
         return 0
-    import yaml  # noqa: PLC0415 - only for this
+    import yaml  # only for this
 
     for key in keys:
         if key in written:

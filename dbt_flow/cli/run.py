@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
 
+from dbt_flow.cli.finding import file_of
 from dbt_flow.cli.terminal import DAG, Context
 from dbt_flow.cli.watching import watch
 from dbt_flow.errors import InputError
 from dbt_flow.launch import Launch
-from dbt_flow.spec import Dag, load_dag
+from dbt_flow.settings import Settings
 
 
 @click.command("run", short_help="Build a DAG now.")
@@ -21,11 +23,13 @@ from dbt_flow.spec import Dag, load_dag
 @click.option("--target", metavar="NAME", help="A dbt target instead of the DAG's or the profile's.")
 @click.option("--upstream", is_flag=True, help="Build the tables of other DAGs that are missing, too.")
 @click.option("--defer-to", metavar="TARGET", help="Read tables that are missing here from that target (dbt's defer).")
-@click.option("--compare-to", metavar="DIR", help="A folder with a manifest.json, for `state:` in a selection. [the last good run]")
+@click.option("--compare-to", metavar="DIR", help="A folder with a manifest.json, for `state:` in selections. [last good run]")
 @click.option("--project-dir", metavar="DIR", help="Run this dbt project; needs no dbt_flow.yml.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 @click.pass_context
-def command(ctx: click.Context, /, dag: str, params: tuple[str, ...], as_json: bool, project_dir: str | None, **said: object) -> int:
+def command(
+    ctx: click.Context, /, dag: str, params: tuple[str, ...], as_json: bool, project_dir: str | None, **said: object
+) -> int:
     """Build a DAG's models, seeds and snapshots and run its tests, as one Metaflow run.
 
     DAG is a name that `dbt-flow list` shows, or a YAML file anywhere. The run ends with what happened, and with its card.
@@ -39,24 +43,25 @@ def command(ctx: click.Context, /, dag: str, params: tuple[str, ...], as_json: b
     """
     context: Context = ctx.obj
     settings = (Context(replace(context.flags, project_dir=project_dir)) if project_dir else context).settings
-    chosen = load_dag(settings, dag)
-    given = parameters(chosen, params)
+    file = file_of(settings, dag)
+    given = parameters(settings, file, params) if params else {}
     launch = Launch(
-        dag_file=settings.root / chosen.file,
+        dag_file=file,
         command=("run", *(word for name, value in given.items() for word in (f"--{name}", value))),
         settings=settings,
-        variables={
-            f"DBT_FLOW_{name.upper()}": "1" if value is True else str(value) for name, value in said.items() if value
-        },
+        variables={f"DBT_FLOW_{name.upper()}": "1" if value is True else str(value) for name, value in said.items() if value},
     )
-    return watch(launch, chosen, as_json)
+    return watch(launch, as_json)
 
 
-def parameters(dag: Dag, said: tuple[str, ...]) -> dict[str, str]:
+def parameters(settings: Settings, file: Path, said: tuple[str, ...]) -> dict[str, str]:
     """``NAME=VALUE`` words as a mapping, checked against the DAG's parameters.
 
     :raises DbtFlowError: a word without ``=``, an unknown name, a value that does not fit.
     """
+    from dbt_flow.spec import load_dag  # only a run with parameters reads the file before it starts
+
+    dag = load_dag(settings, file)
     given: dict[str, str] = {}
     for word in said:
         name, equals, value = word.partition("=")

@@ -33,7 +33,7 @@ class Context:
 
 def console(*, stdout: bool = False) -> Console:
     """A rich console: stderr for words beside the result, stdout for the result. Colour only on a terminal; NO_COLOR holds."""
-    from rich.console import Console  # noqa: PLC0415 - only for who has a terminal
+    from rich.console import Console  # only for who has a terminal
 
     return Console(stderr=not stdout, highlight=False, soft_wrap=True, markup=False)
 
@@ -50,7 +50,7 @@ def report(errors: Iterable[DbtFlowError], *, stdout: bool = False, word: str = 
         for error in errors:
             click.echo(printable_on(stream, f"{word}: {error}"), file=stream)
         return
-    from rich.text import Text  # noqa: PLC0415 - only for who has a terminal
+    from rich.text import Text  # only for who has a terminal
 
     screen = console(stdout=stdout)
     for error in errors:

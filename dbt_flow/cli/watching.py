@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,24 +15,23 @@ import click
 from dbt_flow.cli.terminal import console, emit_json, printable_on
 from dbt_flow.errors import CODES, DbtFlowError, InputError, RunFailed
 from dbt_flow.launch import Launch, Running, forget, keep_log
-from dbt_flow.records import GOOD, RunResult
+from dbt_flow.records import GOOD, RunResult, flow_name
 from dbt_flow.settings import Settings
-from dbt_flow.spec import Dag
 from dbt_flow.state.store import FolderStore
 
 _RUN_ITSELF = ("run-failed", "timeout", "launcher-gone")
 
 
-def watch(launch: Launch, dag: Dag, as_json: bool) -> int:
+def watch(launch: Launch, as_json: bool) -> int:
     """Run to the end and tell; gives the exit code.
 
-    :raises DbtFlowError: Metaflow did not even make a run.
+    :raises DbtFlowError: the DAG file is wrong, or Metaflow did not even make a run.
     """
-    settings = launch.settings
+    settings, dag = launch.settings, launch.dag_file.stem
     running = Running(launch)
     with _signals_stop(running), _screen(as_json) as screen:
         # While the run's process starts, load what its end needs.
-        from dbt_flow.pipeline.settle import settle_dead  # noqa: PLC0415
+        from dbt_flow.pipeline.settle import settle_dead
 
         for event in running.events():
             screen.show(event)
@@ -39,11 +39,11 @@ def watch(launch: Launch, dag: Dag, as_json: bool) -> int:
     if run_id is None:
         words = running.last_words()
         forget(running)
-        raise _not_started(dag, words)
-    result = settle_dead(FolderStore(settings.state), dag.name, run_id, dag.flow_name)
+        raise _not_started(settings, launch.dag_file, words)
+    result = settle_dead(FolderStore(settings.state), dag, run_id, flow_name(dag))
     if result is None:
-        raise RunFailed("run-failed", f"{dag.flow_name}/{run_id} has not ended", hint=f"see dbt-flow history {dag.name}")
-    log = keep_log(running, settings, f"runs/{result.target}/{dag.name}/{run_id}")
+        raise RunFailed("run-failed", f"{flow_name(dag)}/{run_id} has not ended", hint=f"see dbt-flow history {dag}")
+    log = keep_log(running, settings, f"runs/{result.target}/{dag}/{run_id}")
     tell(settings, result, as_json)
     if result.error and result.error["code"] == "run-failed" and not result.nodes:
         click.echo(f"Metaflow's log: {settings.shown(log)}", err=True)
@@ -62,7 +62,7 @@ def exit_code(result: RunResult) -> int:
 
 def tell(settings: Settings, result: RunResult, as_json: bool) -> None:
     """The end of a run: the story for people, one document for machines."""
-    from dbt_flow.report.story import story  # noqa: PLC0415 - loaded when there is something to tell
+    from dbt_flow.report.story import story  # loaded when there is something to tell
 
     plan, card = plan_and_card(settings, result)
     if as_json:
@@ -77,8 +77,8 @@ def tell(settings: Settings, result: RunResult, as_json: bool) -> None:
 
 def plan_and_card(settings: Settings, result: RunResult) -> tuple[Any, str | None]:
     """The run's plan, None when it had none, and its card's path as a person would type it."""
-    from dbt_flow.plan.model import Plan  # noqa: PLC0415
-    from dbt_flow.state.runs import RunRecord, RunRef  # noqa: PLC0415
+    from dbt_flow.plan.model import Plan
+    from dbt_flow.state.runs import RunRecord, RunRef
 
     store = FolderStore(settings.state)
     ref = RunRef(result.target, result.dag, result.run.rpartition("/")[2])
@@ -116,8 +116,14 @@ def document(result: RunResult, plan: Any, card: str | None) -> dict[str, Any]:
     }
 
 
-def _not_started(dag: Dag, words: str) -> DbtFlowError:
-    """Metaflow refused before it made a run; its own last words say why."""
+def _not_started(settings: Settings, file: Path, words: str) -> DbtFlowError:
+    """What is wrong with the DAG file; if nothing is, Metaflow refused, and its own last words say why."""
+    from dbt_flow.spec import load_dag  # the flow's process has read the file; this one does only to explain
+
+    try:
+        dag = load_dag(settings, file)
+    except DbtFlowError as error:
+        return error
     lines = [line.strip() for line in words.splitlines() if line.strip() and not line.startswith("Metaflow ")]
     said = "\n".join(lines[-8:]) or "it said nothing"
     return InputError("usage", f"Metaflow did not start {dag.flow_name}: {said}", place=dag.place())
@@ -192,20 +198,22 @@ class _Display(_Lines):
             super().ended(event)
 
     def say(self, text: str) -> None:
-        from rich.text import Text  # noqa: PLC0415
+        from rich.text import Text
 
         self.screen.print(Text(text))
 
     def _frame(self) -> Any:
-        from rich.console import Group  # noqa: PLC0415
-        from rich.progress_bar import ProgressBar  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
 
         if not self.total:
             return Text(f"… {self.phase}", style="dim")
         head = Table.grid(padding=(0, 1))
-        head.add_row(ProgressBar(self.total, self.done, width=30), Text(f"{self.done}/{self.total}"), Text(self.phase, style="dim"))
+        head.add_row(
+            ProgressBar(self.total, self.done, width=30), Text(f"{self.done}/{self.total}"), Text(self.phase, style="dim")
+        )
         now = time.monotonic()
         rows = [
             Text(f"  {self.names.get(node, node)}  {now - began:.0f}s", style="cyan", overflow="ellipsis", no_wrap=True)
@@ -220,7 +228,7 @@ def _screen(as_json: bool) -> Iterator[_Lines]:
     if as_json or not sys.stderr.isatty():
         yield _Lines()
         return
-    from rich.live import Live  # noqa: PLC0415 - only for who has a terminal
+    from rich.live import Live  # only for who has a terminal
 
     screen = console()
     with Live(console=screen, auto_refresh=False, transient=True) as live:

@@ -15,14 +15,18 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from metaflow import (
     Config,
     FlowMutator,
     FlowSpec,
     Parameter,
+    Run,
     current,
     project,
     retry,
@@ -36,14 +40,10 @@ from metaflow.exception import MetaflowException
 from dbt_flow.errors import DbtFlowError, InputError
 from dbt_flow.metaflow_seam import name_class, rename_flow
 from dbt_flow.pipeline.job import Job, Options
-from dbt_flow.records import SUCCESS
-from dbt_flow.run.watchdog import LAUNCHER_VARIABLE
+from dbt_flow.records import SUCCESS, flow_name
+from dbt_flow.run.watchdog import LAUNCHER_VARIABLE, PARENT_VARIABLE
 from dbt_flow.settings import Settings, load_settings
 from dbt_flow.spec import Dag, Param, load_dag
-from dbt_flow.spec.dag import flow_name
-
-PARENT_VARIABLE = "DBT_FLOW_PARENT"
-"""The process id of the ``dbt-flow run`` that started this launcher: when it is gone, the launcher stops the run."""
 
 _LOCAL_COMMANDS = ("run", "resume")
 _TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "date": str}
@@ -68,8 +68,8 @@ def _argument(name: str) -> str | None:
 
 def _command() -> str | None:
     """Metaflow's command on this process's command line."""
-    known = {"run", "resume", "step", "show", "card", "check", "argo-workflows", "step-functions", "airflow", "tag", "dump", "logs"}
-    return next((word for word in sys.argv[1:] if word in known), None)
+    known = "run resume step show card check argo-workflows step-functions airflow tag dump logs"
+    return next((word for word in sys.argv[1:] if word in known.split()), None)
 
 
 def _job(settings: Settings, path: str) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _parse(text: str) -> dict[str, Any]:
 # ---- the flow
 
 
-class as_the_dag_says(FlowMutator):  # noqa: N801 - it is used as a decorator
+class as_the_dag_says(FlowMutator):  # type: ignore[misc]
     """Gives the flow its name, project, schedule, trigger and parameters, and its step its retries."""
 
     def pre_mutate(self, mutable_flow: Any) -> None:
@@ -166,12 +166,12 @@ def _plain(value: Any) -> Any:
 
 
 @as_the_dag_says
-class DbtFlow(FlowSpec):
+class DbtFlow(FlowSpec):  # type: ignore[misc]
     """Builds what a DAG file selects, with dbt."""
 
     dag = Config("dag", default_value="{}", parser=_parse)
 
-    @step
+    @step  # type: ignore[untyped-decorator,unused-ignore]
     def end(self) -> None:
         """Ask dbt for the manifest, plan, decide, build, record, tell."""
         from dbt_flow.pipeline.execute import Task, execute
@@ -215,6 +215,7 @@ def main() -> None:
         DbtFlow()
         return
     os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
+    signals = _Signals()
     _stop_with_parent()
     config = _tag(command)
     try:
@@ -222,10 +223,40 @@ def main() -> None:
     finally:
         run = getattr(current, "run_id", None)
         if config is not None and run is not None:
-            from dbt_flow.pipeline.settle import settle_dead
-            from dbt_flow.state.store import FolderStore
+            _settle(config, str(run), signals.stopped)
 
-            settle_dead(FolderStore(Path(config["state"])), config["dag"]["name"], str(run), config["dag"]["flow_name"])
+
+class _Signals:
+    """SIGINT and SIGTERM to the launcher alone reach its task too, as Ctrl-C does: the task records, and leaves."""
+
+    def __init__(self) -> None:
+        self.stopped: str | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._heard)
+
+    def _heard(self, number: int, frame: object) -> None:  # noqa: ARG002 - the signature of a handler
+        if self.stopped is not None:
+            return  # it is ending already, within seconds
+        self.stopped = f"stopped by {signal.Signals(number).name}"
+        for task in psutil.Process().children():
+            with suppress(psutil.NoSuchProcess):
+                task.send_signal(number)
+        raise KeyboardInterrupt
+
+
+def _settle(config: Mapping[str, Any], run: str, stopped: str | None) -> None:
+    """See to it that the run is told, if its task could not do it itself."""
+    from dbt_flow.pipeline.settle import settle_dead
+    from dbt_flow.state.store import FolderStore
+
+    flow = str(config["dag"]["flow_name"])
+    task = None
+    with suppress(Exception):  # Metaflow knows no task of it yet
+        task = Run(f"{flow}/{run}", _namespace_check=False)["end"].task.pathspec
+    try:
+        settle_dead(FolderStore(Path(config["state"])), config["dag"]["name"], run, flow, task=task, stopped=stopped)
+    except DbtFlowError as error:
+        print(f"dbt-flow: {error}", file=sys.stderr)
 
 
 def _tag(command: str) -> dict[str, Any] | None:
@@ -244,7 +275,8 @@ def _tag(command: str) -> dict[str, Any] | None:
 def _stop_with_parent() -> None:
     """Interrupt this process when the ``dbt-flow run`` that started it is gone, however it went."""
     parent = int(os.environ.get(PARENT_VARIABLE) or 0)
-    if not parent:
+    if not parent or (parent != os.getppid() and psutil.pid_exists(parent)):  # a run inside a run inherits the variable
+        os.environ.pop(PARENT_VARIABLE, None)
         return
 
     def watch() -> None:

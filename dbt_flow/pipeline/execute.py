@@ -1,8 +1,9 @@
-"""``execute()``: one attempt of a run, inside its Metaflow task. It never raises for what dbt or the data do: it records and says."""
+"""``execute()``: one attempt of a run, inside its Metaflow task. It raises for nothing that dbt or the data do: it records."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -17,27 +18,28 @@ from pathlib import Path
 from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
+from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY
+
 from dbt_flow import __version__
 from dbt_flow.errors import DbtFlowError, RunCancelled, RunFailed
 from dbt_flow.metaflow_seam import CardStore
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.live import LiveCard
 from dbt_flow.pipeline.prepare import Prepared, prepare, target_folder, why
-from dbt_flow.pipeline.settle import Ending, Sink, card_extra, complete, judge, tell
+from dbt_flow.pipeline.settle import Ending, Sink, card_extra, complete, judge, keep_run_results, tell
 from dbt_flow.pipeline.upstream import deferred, explain_missing, with_upstream
 from dbt_flow.plan.decide import decide
 from dbt_flow.plan.model import Decision, Plan
 from dbt_flow.plan.paths import ranks
 from dbt_flow.project.refusals import refusal
 from dbt_flow.records import REUSED, RUNNING, SUCCESS, NodeResult, RunResult, utc_text
-from dbt_flow.report.artifacts import merged_run_results
 from dbt_flow.report.card import card_document, render
 from dbt_flow.run.engine import Build, Engine, Outcome
 from dbt_flow.run.lock import database_lock
 from dbt_flow.run.recorder import Feed, Recorder
-from dbt_flow.run.watchdog import Stop, Watchdog
+from dbt_flow.run.watchdog import LAUNCHER_VARIABLE, Stop, Watchdog
 from dbt_flow.state.durations import learn_durations, usual_durations
-from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run
+from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run, process_mark
 
 _BACKOFF_FIRST, _BACKOFF_MOST = 5.0, 300.0  # seconds before the second attempt, and at the most
 
@@ -108,9 +110,13 @@ class _Attempt:
         self.engine = Engine(self.recorder)
         self.started = utc_text()
         self.ending = threading.Lock()
-        self.ref = RunRef(self.job.target or NO_TARGET, self.job.dag.name, self.task.run)
+        # A further attempt goes on in the record of the first, whatever it finds out about the target.
+        before = find_run(self.job.store, self.job.dag.name, self.task.run) if self.task.attempt else None
+        self.ref = before or RunRef(self.job.target or NO_TARGET, self.job.dag.name, self.task.run)
         self.record = RunRecord(self.job.store, self.ref)
         self.cards = CardStore()
+        self.live = LiveCard(self._live_card)
+        self.target_path: Path | None = None
 
     # ---- the story
 
@@ -125,14 +131,15 @@ class _Attempt:
 
     def _build(self) -> Ending:
         try:
+            self._still_open()
             today = datetime.now(ZoneInfo(self.job.dag.timezone)).date()
             self.parameters = dict(self.job.dag.parameters(self.parameters, today))
             self._back_off()
             with ExitStack() as stack:
-                target_path = stack.enter_context(target_folder(self.job))
-                self.prepared = prepared = self._prepare(target_path)
+                self.target_path = stack.enter_context(target_folder(self.job))
+                self.prepared = prepared = self._prepare(self.target_path)
                 self._open_record(prepared)
-                stack.enter_context(LiveCard(self._live_card))
+                stack.enter_context(self.live)
                 if not self._to_run():
                     return Ending()
                 who = f"{self._pathspec} ({self.job.dag.owner})"
@@ -150,6 +157,14 @@ class _Attempt:
             traceback.print_exc()
             return Ending(complaint=f"a bug in dbt-flow, told in full in the task's log: {type(error).__name__}: {error}")
 
+    def _still_open(self) -> None:
+        """A run that has been settled stays as it is told: somebody stopped it, or gave it up for dead.
+
+        :raises RunCancelled: it has.
+        """
+        if self.task.attempt and self.record.result() is not None:
+            raise RunCancelled("run-cancelled", f"{self._pathspec} has ended before this attempt began")
+
     def _prepare(self, target_path: Path) -> Prepared:
         prepared = prepare(self.job, target_path, self._phase)
         self.versions = {**prepared.parsed.versions, "dbt-flow": __version__, "metaflow": version("metaflow")}
@@ -165,6 +180,7 @@ class _Attempt:
         self.record.put("plan.json", plan.to_dict())
         self.record.put(f"decisions-{self.task.attempt}.json", [decision.to_dict() for decision in self.decisions])
         self.record.begin_attempt(self.task.attempt, self._facts())
+        self._keep_manifest(prepared)
         to_run = self._to_run()
         self.carried = {node: result for node, result in self.carried.items() if node not in to_run}
         self.recorder.watch(to_run, self.record)
@@ -217,7 +233,8 @@ class _Attempt:
 
     def _settle(self, ending: Ending) -> Told:
         """The attempt's end: what it leaves for the next attempt, or, when it is the last, the run's result and card."""
-        plan = self.prepared.plan if self.prepared else None
+        self.live.close()
+        plan = self.prepared.plan if self.prepared else self._plan_before()
         if plan is not None:
             learn_durations(self.job.store, plan.target, self.recorder.snapshot()[0].values())
         if self.recorder.trouble is not None and ending.error is None:
@@ -225,19 +242,21 @@ class _Attempt:
         results, running = self.recorder.snapshot()
         nodes = complete(plan, {**self.carried, **results}, running, ending) if plan else ()
         result = judge(self._blank(), plan, nodes, ending)
-        last = self.task.attempt >= self.job.dag.retries or result.status == SUCCESS or ending.cancelled
+        last = self.task.attempt >= self.job.dag.retries or result.status == SUCCESS or ending.final
         try:
-            if plan is None:
+            if self.prepared is None:
                 self.record.begin_attempt(self.task.attempt, {**self._facts(), "refused": result.reason})
             if last:
                 self.record.settle(result)
-            self._keep_artifacts(plan, result)
+            keep_run_results(self.record, self.run_results, result)
         except DbtFlowError as error:
             result = replace(result, status="failed", error=error.to_dict(), reason=error.message)
         finally:
             extra = card_extra(self.job.store, result, self._facts())
             document = tell(Sink(self.record, self.task.pathspec, self.cards), plan, result, extra)
-            self.feed.tell("result", final=last, status=result.status, error=result.error, reason=result.reason, target=self.ref.target)
+            self.feed.tell(
+                "result", final=last, status=result.status, error=result.error, reason=result.reason, target=self.ref.target
+            )
         return Told(result, document)
 
     def _stop(self, stop: Stop) -> None:
@@ -252,16 +271,13 @@ class _Attempt:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(1)
+            if self.target_path is not None:
+                shutil.rmtree(self.target_path, ignore_errors=True)
+            os._exit(METAFLOW_EXIT_DISALLOW_RETRY if kind is RunCancelled else 1)
 
-    def _keep_artifacts(self, plan: Plan | None, result: RunResult) -> None:
-        """dbt's own artifacts, merged over the attempts; a manifest is kept once, however many runs share it."""
-        if plan is None or self.prepared is None:
-            return
-        before = self.record.get("run_results.json")
-        merged = merged_run_results(before, self.run_results, result, self.versions.get("dbt", ""))
-        self.record.put("run_results.json", merged)
-        parsed = self.prepared.parsed
+    def _keep_manifest(self, prepared: Prepared) -> None:
+        """Kept before anything is built, so that a run that dies has it; once, however many runs share it."""
+        parsed = prepared.parsed
         key = f"manifests/{parsed.manifest_digest}.json"
         if self.job.store.get(key) is None:
             with tempfile.TemporaryDirectory() as folder:
@@ -279,6 +295,16 @@ class _Attempt:
     def _to_run(self) -> frozenset[str]:
         return frozenset(decision.id for decision in self.decisions if decision.decision == "run")
 
+    def _plan_before(self) -> Plan | None:
+        """The plan of an earlier attempt, for one that was refused before it had its own."""
+        document = self.record.get("plan.json") if self.task.attempt else None
+        if document is None:
+            return None
+        plan = Plan.from_dict(document)
+        for attempt in self.record.attempts():
+            self.carried.update({result.id: result for result in attempt.results})
+        return plan
+
     def _carry(self, plan: Plan) -> str | None:
         """Find the good results that need not be made again; gives the run that this one follows, in its own words."""
         planned = {node.id for node in plan.nodes}
@@ -289,7 +315,9 @@ class _Attempt:
                 follows = f"{self.task.flow}/{origin.number}"
                 for result in _good_results(RunRecord(self.job.store, origin)):
                     why = f"{result.status} in {follows}"
-                    self.carried[result.id] = replace(result, status=REUSED, reason=why, seconds=0.0, started=None, finished=None)
+                    self.carried[result.id] = replace(
+                        result, status=REUSED, reason=why, seconds=0.0, started=None, finished=None
+                    )
         for attempt in self.record.attempts():
             if attempt.number < self.task.attempt:
                 self.carried.update({result.id: result for result in attempt.results if result.good})
@@ -325,6 +353,7 @@ class _Attempt:
             "follows": f"{self.task.flow}/{self.task.origin}" if self.task.origin else None,
             "versions": self.versions,
             "cards": self.cards.facts,
+            "launcher": process_mark(int(os.environ.get(LAUNCHER_VARIABLE) or 0)),
         }
 
     def _blank(self) -> RunResult:
@@ -376,7 +405,7 @@ def _good_results(record: RunRecord) -> list[NodeResult]:
 def _expected(plan: Plan, known: Mapping[str, float]) -> dict[str, float]:
     """Seconds for every planned node: what it usually takes, else what such nodes take here, else a guess."""
     guess = {True: 0.1, False: 1.0}
-    for is_test in guess:
+    for is_test in (True, False):
         times = [known[node.id] for node in plan.nodes if node.is_test is is_test and node.id in known]
         guess[is_test] = sum(times) / len(times) if times else guess[is_test]
     return {node.id: known.get(node.id, guess[node.is_test]) for node in plan.nodes}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dbt_flow.errors import DbtFlowError
@@ -23,13 +23,13 @@ class Forecast:
     decisions: tuple[Decision, ...]
     missing: tuple[str, ...] = ()
     """Ids of tables that it reads, does not build, and that are not on the target."""
-    builders: Mapping[str, str] | None = None
+    builders: Mapping[str, str] = field(default_factory=dict)
     """Which DAG builds each of those."""
     notes: tuple[str, ...] = ()
     """What a person should know before it runs."""
 
 
-class _Held(Exception):  # noqa: N818 - it ends the wait, it is no error
+class _Held(Exception):
     """Somebody else holds the DuckDB file."""
 
 
@@ -42,15 +42,15 @@ def forecast(job: Job, phase: Phase) -> Forecast:
         prepared = prepare(job, folder, phase)
         decisions = decide(prepared.plan, why=why(job.dag))
         if not read_from_others(prepared.plan):
-            return Forecast(prepared.plan, decisions, (), {})
+            return Forecast(prepared.plan, decisions)
         phase("looking for the tables that it reads")
         try:
             missing = _look(prepared)
         except (_Held, DbtFlowError) as error:
             note = f"whether the tables that it reads are there could not be seen: {error}"
-            return Forecast(prepared.plan, decisions, (), {}, (note,))
+            return Forecast(prepared.plan, decisions, notes=(note,))
         if not missing:
-            return Forecast(prepared.plan, decisions, (), {})
+            return Forecast(prepared.plan, decisions)
         by = builders(job, missing)
         return Forecast(prepared.plan, decisions, missing, by, (missing_hint(job, prepared.plan, missing, by),))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 _FIRST, _EVERY = 1.0, 2.0  # seconds until the first live card, and between two
+_CLOSE_WITHIN = 2.0  # seconds for the card that is being made
 _SHARE = 0.04  # of one processor, at the most, for making live cards
 
 
@@ -24,8 +25,13 @@ class LiveCard:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """No further card, also none that is being made: a live card must not overwrite the final one."""
         self._over.set()
-        self._thread.join()  # so that no live card overwrites the final one
+        if self._thread.is_alive():
+            self._thread.join(_CLOSE_WITHIN)
 
     def _refresh(self) -> None:
         wait = _FIRST

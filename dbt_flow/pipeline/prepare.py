@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from dbt_flow.errors import DbtFlowError, ProjectError, Refusals
 from dbt_flow.pipeline.job import Job
 from dbt_flow.plan.making import make_plan
 from dbt_flow.plan.model import Plan
-# ATPARSE
+from dbt_flow.project.at_parse import parameters_at_parse
 from dbt_flow.project.facts_of import facts
 from dbt_flow.project.parsing import Parsed, parse
 from dbt_flow.project.selecting import select
@@ -39,13 +42,21 @@ class Prepared:
 @contextmanager
 def target_folder(job: Job) -> Iterator[Path]:
     """A target path for one run, gone afterwards: what is worth keeping is kept in the run's record."""
-    parent = job.state / "targets"
-    job.store.path("targets/.keep")
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{job.dag.name}-"))
+    parent = job.store.path("targets/.keep").parent
+    for left in parent.iterdir():
+        if not psutil.pid_exists(_maker(left)):  # it was killed
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{os.getpid()}-{job.dag.name}-"))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _maker(folder: Path) -> int:
+    """The process that made a target path."""
+    number = folder.name.partition("-")[0]
+    return int(number) if number.isdigit() else os.getpid()
 
 
 def prepare(job: Job, target_path: Path, phase: Phase) -> Prepared:
@@ -66,7 +77,7 @@ def plan_of(job: Job, parsed: Parsed) -> Prepared:
     """
     dag = job.dag
     selected = _select(job, parsed)
-    early: tuple[DbtFlowError, ...] = ()  # ATPARSE
+    early = parameters_at_parse(parsed, tuple(dag.params), selected) if dag.params else ()
     if early:
         raise early[0] if len(early) == 1 else Refusals(early)
     return planned(job, parsed, selected)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dbt_flow.errors import DbtFlowError, flatten
+from dbt_flow.errors import DbtFlowError, RunCancelled, flatten
 from dbt_flow.metaflow_seam import CardStore
 from dbt_flow.plan.causes import blockers
 from dbt_flow.plan.model import Plan
@@ -27,11 +27,12 @@ from dbt_flow.records import (
     utc_moment,
     utc_text,
 )
+from dbt_flow.report.artifacts import merged_run_results
 from dbt_flow.report.card import card_document, render
+from dbt_flow.report.causes import root_causes
 from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.headline import sentence
-from dbt_flow.report.causes import root_causes
-from dbt_flow.state.runs import NO_TARGET, Attempt, RunRecord, RunRef, find_run, history
+from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run, history
 from dbt_flow.state.store import Store
 
 
@@ -49,8 +50,15 @@ class Ending:
         """Whether somebody stopped it, as opposed to a timeout or a death."""
         return self.error is not None and self.error.code == "run-cancelled"
 
+    @property
+    def final(self) -> bool:
+        """Whether no further attempt will follow, whatever the DAG's ``retries`` say."""
+        return self.error is not None and self.error.code in ("run-cancelled", "launcher-gone")
 
-def complete(plan: Plan, results: Mapping[str, NodeResult], running: Mapping[str, str], ending: Ending) -> tuple[NodeResult, ...]:
+
+def complete(
+    plan: Plan, results: Mapping[str, NodeResult], running: Mapping[str, str], ending: Ending
+) -> tuple[NodeResult, ...]:
     """One result for each planned node: what was never heard of is cancelled when the run was stopped, else lost.
 
     Skipped nodes name their causes.
@@ -81,7 +89,7 @@ def _blocked(plan: Plan, causes: tuple[str, ...]) -> str:
 
 
 def judge(blank: RunResult, plan: Plan | None, nodes: tuple[NodeResult, ...], ending: Ending) -> RunResult:
-    """The run's result from its planned nodes: never green unless each has a good terminal result and nothing else went wrong."""
+    """The run's result from its planned nodes: never green unless each is good and nothing else went wrong."""
     good = plan is not None and len(nodes) == len(plan.nodes) and only_good(nodes)
     if good and ending.error is None and not ending.complaint:
         status = SUCCESS
@@ -148,19 +156,37 @@ def card_extra(store: Store, result: RunResult, facts: Mapping[str, Any]) -> Car
     )
 
 
+def keep_run_results(record: RunRecord, now: Mapping[str, Any] | None, result: RunResult) -> None:
+    """dbt's own ``run_results.json`` in the run's record, merged over the attempts; ``now`` is what dbt wrote in this one."""
+    if result.nodes:
+        before = record.get("run_results.json")
+        record.put("run_results.json", merged_run_results(before, now, result, result.versions.get("dbt", "")))
+
+
 # ---- runs that died
 
+_SILENT = Ending(complaint="the process that ran it died without a word (killed, or out of memory)")
+_TOO_EARLY = Ending(complaint="its process died before dbt had said what there is to build")
 
-def settle_dead(store: Store, dag: str, number: str, flow: str | None = None) -> RunResult | None:
+
+def settle_dead(
+    store: Store, dag: str, number: str, flow: str | None = None, *, task: str | None = None, stopped: str | None = None
+) -> RunResult | None:
     """Settle a run that nobody settled, if its task is dead; gives its result, None while it still runs.
 
     Called by the launcher when Metaflow has ended, by ``dbt-flow run`` when the launcher has, and by whoever reads the run.
+
+    :param flow: its Metaflow flow; given by who knows that there was a run, even if it died before it wrote anything.
+    :param task: Metaflow's pathspec of its task, for the card of such a run.
+    :param stopped: who or what stopped it, in words, when somebody did.
     """
     ref = find_run(store, dag, number)
+    if ref is None and flow is None:
+        return None
+    death = Ending(RunCancelled("run-cancelled", stopped)) if stopped else None
     if ref is None:
-        if flow is None:
-            return None
-        return _never_planned(store, dag, number, flow)
+        header = {"flow": flow, "run": f"{flow}/{number}", "task": task}
+        return _never_planned(RunRecord(store, RunRef(NO_TARGET, dag, number)), header, death or _TOO_EARLY)
     record = RunRecord(store, ref)
     settled = record.result()
     if settled is not None:
@@ -171,22 +197,16 @@ def settle_dead(store: Store, dag: str, number: str, flow: str | None = None) ->
     document = record.get("plan.json")
     plan = None if document is None else Plan.from_dict(document)
     last = attempts[-1]
-    ending = _death(last)
+    refused = last.header.get("refused")
+    ending = Ending(complaint=str(refused)) if refused else death or _SILENT
     results = {result.id: result for attempt in attempts for result in attempt.results}
-    started = last.started if last.number == attempts[-1].number else {}
-    nodes = complete(plan, results, started, ending) if plan else ()
+    nodes = complete(plan, results, last.started, ending) if plan else ()
     blank = _blank(ref, attempts[0].header, last.number)
     result = judge(blank, plan, nodes, ending)
     if record.settle(result):
-        tell(_dead_sink(record, last), plan, result, card_extra(store, result, last.header))
+        keep_run_results(record, None, result)
+        tell(_dead_sink(record, last.header), plan, result, card_extra(store, result, last.header))
     return record.result()
-
-
-def _death(attempt: Attempt) -> Ending:
-    refused = attempt.header.get("refused")
-    if refused:
-        return Ending(complaint=str(refused))
-    return Ending(complaint="the process that ran it died without a word (killed, or out of memory)")
 
 
 def _blank(ref: RunRef, header: Mapping[str, Any], attempt: int) -> RunResult:
@@ -207,22 +227,19 @@ def _blank(ref: RunRef, header: Mapping[str, Any], attempt: int) -> RunResult:
     )
 
 
-def _never_planned(store: Store, dag: str, number: str, flow: str) -> RunResult | None:
-    record = RunRecord(store, RunRef(NO_TARGET, dag, number))
-    blank = _blank(record.ref, {"flow": flow, "run": f"{flow}/{number}"}, 0)
-    ending = Ending(complaint="its process died before dbt had said what there is to build")
-    result = judge(blank, None, (), ending)
+def _never_planned(record: RunRecord, header: Mapping[str, Any], ending: Ending) -> RunResult | None:
+    result = judge(_blank(record.ref, header, 0), None, (), ending)
     if record.settle(result):
-        tell(Sink(record), None, result, card_extra(store, result, {}))
+        tell(_dead_sink(record, header), None, result, card_extra(record.store, result, {}))
     return record.result()
 
 
-def _dead_sink(record: RunRecord, attempt: Attempt) -> Sink:
-    facts = attempt.header.get("cards")
+def _dead_sink(record: RunRecord, header: Mapping[str, Any]) -> Sink:
+    """Where the card of a run that died goes: to the store that its task used, else to this process's own."""
+    task, facts = header.get("task"), header.get("cards") or {}
     try:
-        cards = CardStore(facts["kind"], facts["root"]) if facts else None
+        cards = CardStore(facts.get("kind"), facts.get("root")) if task else None
     except Exception as error:
         print(f"dbt-flow: Metaflow's card store could not be opened: {error}", file=sys.stderr)
         cards = None
-    return Sink(record, attempt.header.get("task"), cards)
-
+    return Sink(record, task, cards)

@@ -77,7 +77,8 @@ def _tables_above(parsed: Parsed, node: str) -> set[str]:
 
 def _ephemerals_between(parsed: Parsed, ids: Iterable[str]) -> set[str]:
     nodes = parsed.manifest.nodes
-    return {parent for node in ids if node in nodes for parent in nodes[node].depends_on_nodes if _is_ephemeral(nodes.get(parent))}
+    above = {parent for node in ids if node in nodes for parent in nodes[node].depends_on_nodes}
+    return {parent for parent in above if _is_ephemeral(nodes.get(parent))}
 
 
 def _is_ephemeral(node: object) -> bool:
@@ -146,4 +147,3 @@ def explain_missing(job: Job, prepared: Prepared, recorder: Recorder) -> None:
 
 def _tables_above_any(parsed: Parsed, node: str) -> set[str]:
     return _tables_above(parsed, node) if node in parsed.manifest.nodes else set()
-

@@ -63,6 +63,7 @@ class Plan(Record):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
+        """The inverse of :meth:`to_dict`."""
         plain = dict(data)
         kinds: dict[str, type[Record]] = {"nodes": Node, "inlined": Node, "surroundings": Node, "steps": Step}
         parts = {key: tuple(kind.from_dict(item) for item in plain.pop(key, ())) for key, kind in kinds.items()}

@@ -1,7 +1,7 @@
 """Stops a run that must end: on SIGINT and SIGTERM, at its timeout, and when the process that launched the task is gone.
 
 An exception raised by a signal handler inside dbt's main thread crashes dbt, and a long query holds back every handler written
-in Python. So signals only write their number to a pipe (``signal.set_wakeup_fd``, at C level), and a thread of our own reads it.
+in Python. So signals only write their number to a socket (``signal.set_wakeup_fd``, at C level), and a thread reads it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from dbt_flow.state.runs import process_mark, still_runs
+
 LAUNCHER_VARIABLE = "DBT_FLOW_LAUNCHER"
 """The process id of the Metaflow launcher whose end must end the task; set by the flow file for local runs only."""
+
+PARENT_VARIABLE = "DBT_FLOW_PARENT"
+"""The process id of the ``dbt-flow run`` that started the launcher: when it is gone, the run must end as well."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LOOK_EVERY = 0.25  # seconds between looks at the clock and at the launcher
@@ -39,6 +44,7 @@ class Watchdog:
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._timeout = timeout
         self._launcher = int(os.environ.get(LAUNCHER_VARIABLE) or 0)
+        self._parent = process_mark(int(os.environ.get(PARENT_VARIABLE) or 0)) if self._launcher else {}
         self._on_stop = on_stop
         self._reader, self._writer = socket.socketpair()
         self._handlers: dict[int, Any] = {}
@@ -77,13 +83,16 @@ class Watchdog:
         readable, _, _ = select.select([self._reader], [], [], _LOOK_EVERY)
         if readable:
             numbers = [number for number in self._reader.recv(64) if number in _SIGNALS]
-            if numbers:
+            if numbers and not self._orphaned():
                 return Stop("run-cancelled", f"stopped by {signal.Signals(numbers[0]).name}")
         if self._deadline is not None and time.monotonic() > self._deadline:
             return Stop("timeout", f"it took longer than its timeout of {self._timeout:g} s")
-        if self._launcher and os.getppid() != self._launcher:
+        if self._orphaned():
             return Stop("launcher-gone", "the process that launched it is gone")
         return None
+
+    def _orphaned(self) -> bool:
+        return bool(self._launcher and os.getppid() != self._launcher) or bool(self._parent and not still_runs(self._parent))
 
 
 def _do_nothing(number: int, frame: object) -> None:

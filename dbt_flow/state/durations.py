@@ -1,4 +1,4 @@
-"""How long nodes usually take: what schedules the longest path first and estimates the end. Losing it costs time, never a run."""
+"""How long nodes usually take: it puts the longest path first and estimates the end. Losing it costs time, never a run."""
 
 from __future__ import annotations
 

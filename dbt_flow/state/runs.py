@@ -6,8 +6,9 @@ A task writes a line to its attempt's log as each node starts and ends, so that 
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,13 +49,31 @@ class Attempt:
 
     @property
     def alive(self) -> bool:
-        """Whether the process that writes it still runs, as far as can be known from here: another host's is taken as alive."""
+        """Whether the process that writes it still runs, or the launcher that may start the next attempt.
+
+        As far as can be known from here: another host's is taken as alive. This process is no reason to wait for itself.
+        """
         if self.header.get("host") != socket.gethostname():
             return True
-        try:
-            return abs(psutil.Process(self.header["pid"]).create_time() - self.header["born"]) < 1.0
-        except (psutil.NoSuchProcess, KeyError, TypeError):
-            return False
+        launcher = self.header.get("launcher") or {}
+        return still_runs(self.header) or (launcher.get("pid") != os.getpid() and still_runs(launcher))
+
+
+def process_mark(pid: int) -> dict[str, Any]:
+    """What tells a process from a later one with the same id; empty when there is none."""
+    try:
+        return {"pid": pid, "born": psutil.Process(pid).create_time()}
+    except psutil.NoSuchProcess:
+        return {}
+
+
+def still_runs(mark: Mapping[str, Any]) -> bool:
+    """Whether the process of a :func:`process_mark` runs; one that has ended and was not yet waited for does not."""
+    try:
+        process = psutil.Process(mark["pid"])
+        return abs(process.create_time() - mark["born"]) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, KeyError, TypeError):
+        return False
 
 
 class RunRecord:
@@ -68,11 +87,9 @@ class RunRecord:
 
     def begin_attempt(self, number: int, facts: dict[str, Any]) -> None:
         """Open an attempt's log, with who writes it."""
-        process = psutil.Process()
         header = {
             "version": RECORD_VERSION,
-            "pid": process.pid,
-            "born": process.create_time(),
+            **process_mark(os.getpid()),
             "host": socket.gethostname(),
             "started": utc_text(),
             **facts,
@@ -187,4 +204,3 @@ def history(store: Store, dag: str, target: str | None = None, limit: int = 50) 
 
 def _by_number(number: str) -> tuple[int, str]:
     return (int(number), "") if number.isdigit() else (0, number)
-

@@ -50,11 +50,18 @@ class FolderStore:
         """The file for a key, its folder made."""
         file = self.folder / key
         with _disk(file):
-            if not self.folder.exists():
-                self.folder.mkdir(parents=True, mode=0o700)
-                (self.folder / ".gitignore").write_text("*\n")
+            self._make_folder()
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return file
+
+    def _make_folder(self) -> None:
+        """A folder that was there before is somebody's: its rights and its ``.gitignore`` are left alone."""
+        if self.folder.exists():
+            return
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # another process was faster
+            self.folder.mkdir(mode=0o700)
+            (self.folder / ".gitignore").write_text("*\n")
 
     def get(self, key: str) -> bytes | None:
         """See :class:`Store`."""
@@ -91,12 +98,19 @@ class FolderStore:
                 return []
 
     def append(self, key: str, value: bytes) -> None:
-        """See :class:`Store`; one write call, so that a line is whole unless the machine dies in it."""
+        """See :class:`Store`; one write call, so that a line is whole unless the disk is full or the machine dies in it.
+
+        A line that was cut short is ended first: it must not spoil the next one.
+        """
         file = self.path(key)
         with _disk(file):
-            handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(handle, value)
+                size = os.fstat(handle).st_size
+                if size and os.pread(handle, 1, size - 1) != b"\n":
+                    value = b"\n" + value
+                while value:  # a disk that is nearly full takes a part, and says no to the rest
+                    value = value[os.write(handle, value) :]
             finally:
                 os.close(handle)
 
@@ -131,7 +145,8 @@ def _disk(file: Path) -> Iterator[None]:
         if error.errno == errno.ENOTDIR:
             hint = "move that file away, or name another folder: --state DIR"
             raise StateError("state-damaged", f"a file stands where the folder {file.parent} should be", hint=hint) from error
-        raise
+        hint = "see what the system says of that disk, or name another folder: --state DIR"
+        raise StateError("state-damaged", f"{file}: {error.strerror or error}", hint=hint) from error
 
 
 def put_json(store: Store, key: str, document: Any) -> None:
