@@ -14,7 +14,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run data test lint fmt types floors schema lock wheel clean reset
+.PHONY: help run data test lint fmt types floors schema picture lock wheel clean reset
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -51,6 +51,9 @@ floors: $(READY)  ## Check that each floor of the house sees only those below it
 
 schema: $(READY)  ## Write dags/.schema.json anew, for editors
 	$(BIN)/dbt-flow validate --write-schema
+
+picture: $(READY)  ## Take the README's picture of a card anew (needs Chromium)
+	docs/images/card.sh $(BIN)
 
 lock:  ## Write requirements.lock from pyproject.toml (ARGS=--upgrade for the newest of everything)
 	$(PYTHON) -m venv build/lock
