@@ -14,7 +14,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run data test lint fmt types floors schema picture lock wheel clean reset
+.PHONY: help run data test pytest lint fmt types floors schema picture lock wheel clean reset
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -27,7 +27,10 @@ run: $(READY) $(DATABASE)  ## Set up, then run the three example DAGs in the ord
 data: $(READY)  ## Load today's raw data for the example (ARGS="--break not_null" to see a failure)
 	$(BIN)/python dbt_project/raw_data/generate.py $(ARGS)
 
-test: lint types floors  ## Set up, then lint, types, floors and all tests (ARGS="-k card" for some)
+test: $(READY)  ## Set up, then lint, types, floors and all tests, each of them even when one before it fails
+	@code=0; for check in lint types floors pytest; do $(MAKE) --no-print-directory $$check || code=1; done; exit $$code
+
+pytest: $(READY)  ## All tests (ARGS="-k card" for some of them)
 ifeq ($(BROWSER),)
 	@echo "No Chromium on the PATH: tests marked 'browser' are left out. To run them: install chromium, and make test again."
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 -m "not browser" $(ARGS)
@@ -80,8 +83,8 @@ $(READY): requirements.lock pyproject.toml
 	    { echo "This Python cannot make environments. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Setting up $(VENV): a minute or two, once."
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
-	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@$(PIP) install -qq --no-deps --require-hashes -r requirements.lock
+	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DATABASE): | $(READY)
