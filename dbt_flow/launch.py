@@ -122,12 +122,12 @@ class Running:
         yield from self._read()
         self._end_all()
 
-    def stop(self, why: str = "stopped") -> None:
+    def stop(self, number: int = signal.SIGINT) -> None:
         """Ask the run to stop, as Ctrl-C does: its task cancels what runs, records and leaves."""
         if self._stopping is None:
             self._stopping = time.monotonic()
-            self.stopped = why
-            self._signal(signal.SIGINT)
+            self.stopped = f"stopped by {signal.Signals(number).name}"
+            self._signal(number)
 
     @property
     def run_id(self) -> str | None:

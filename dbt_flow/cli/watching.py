@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from dbt_flow.cli.terminal import console, emit_json, printable_on
-from dbt_flow.errors import CODES, DbtFlowError, InputError, RunFailed
+from dbt_flow.errors import CODES, DbtFlowError, InputError, RunCancelled, RunFailed
 from dbt_flow.launch import Launch, Running, forget, keep_log
 from dbt_flow.records import GOOD, RunResult, flow_name
 from dbt_flow.settings import Settings
@@ -39,8 +39,10 @@ def watch(launch: Launch, as_json: bool) -> int:
     if run_id is None:
         words = running.last_words()
         forget(running)
+        if running.stopped:
+            raise RunCancelled("run-cancelled", f"{dag} was {running.stopped} before it had begun")
         raise _not_started(settings, launch.dag_file, words)
-    result = settle_dead(FolderStore(settings.state), dag, run_id, flow_name(dag))
+    result = settle_dead(FolderStore(settings.state), dag, run_id, flow_name(dag), task=running.task, stopped=running.stopped)
     if result is None:
         raise RunFailed("run-failed", f"{flow_name(dag)}/{run_id} has not ended", hint=f"see dbt-flow history {dag}")
     log = keep_log(running, settings, f"runs/{result.target}/{dag}/{run_id}")
@@ -134,7 +136,7 @@ def _signals_stop(running: Running) -> Iterator[None]:
     """Ctrl-C and SIGTERM ask the run to stop; the display goes on until it has."""
 
     def stop(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a handler
-        running.stop()
+        running.stop(number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

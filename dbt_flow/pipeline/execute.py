@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -263,14 +263,17 @@ class _Attempt:
         """Called from the watchdog's thread: end dbt, record, leave. A run that is already settling goes its way."""
         if not self.ending.acquire(blocking=False):
             return
+        if stop.code == "launcher-gone":
+            _speak_to_nobody()
         self._phase(f"stopping: {stop.reason}")
         self.engine.stop()
         kind = RunCancelled if stop.code == "run-cancelled" else RunFailed
         try:
             self._settle(Ending(kind(stop.code, stop.reason)))
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
             if self.target_path is not None:
                 shutil.rmtree(self.target_path, ignore_errors=True)
             os._exit(METAFLOW_EXIT_DISALLOW_RETRY if kind is RunCancelled else 1)
@@ -376,7 +379,8 @@ class _Attempt:
         )
 
     def _phase(self, text: str) -> None:
-        print(f"{utc_text()} {text}", flush=True)
+        with suppress(OSError, ValueError):  # whoever listened may be gone
+            print(f"{utc_text()} {text}", flush=True)
         self.feed.tell("phase", text=text)
 
     def _live_card(self) -> None:
@@ -409,6 +413,14 @@ def _expected(plan: Plan, known: Mapping[str, float]) -> dict[str, float]:
         times = [known[node.id] for node in plan.nodes if node.is_test is is_test and node.id in known]
         guess[is_test] = sum(times) / len(times) if times else guess[is_test]
     return {node.id: known.get(node.id, guess[node.is_test]) for node in plan.nodes}
+
+
+def _speak_to_nobody() -> None:
+    """The pipes that a dead launcher read break whoever writes to them."""
+    with suppress(OSError):
+        nobody = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nobody, 1)
+        os.dup2(nobody, 2)
 
 
 def _flag(name: str, words: tuple[str, ...]) -> list[str]:

@@ -1,4 +1,4 @@
-"""dbt's own ``run_results.json`` (schema v6), one for a run however many times dbt was called for it, and also when dbt died."""
+"""dbt's own ``run_results.json`` (schema v6): one for a run, however often dbt was called for it, and also when dbt died."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ def merged_run_results(
     :param before: what was kept of earlier attempts; None for the first.
     :param now: what dbt wrote at the end of this attempt; None when it did not get so far.
     """
-    entries: dict[str, Any] = {}
-    for document in (before, now):
-        entries.update({entry["unique_id"]: entry for entry in (document or {}).get("results", ())})
+    earlier, latest_entries = (
+        {entry["unique_id"]: entry for entry in (document or {}).get("results", ())} for document in (before, now)
+    )
+    entries: dict[str, Any] = {**earlier, **latest_entries}
     for node in result.nodes:
-        if node.id not in entries and node.status != REUSED:
+        # An attempt that died has told us of nodes that dbt had no time to write down.
+        known = entries.get(node.id)
+        if node.status != REUSED and (known is None or (node.id not in latest_entries and known["status"] != _word(node))):
             entries[node.id] = _entry(node)
     latest = now or before or {}
     metadata = {
@@ -41,11 +44,11 @@ def merged_run_results(
 
 
 def _entry(node: NodeResult) -> dict[str, Any]:
-    """A node as dbt would have written it; dbt has no words for ``cancelled`` and ``lost``: it calls them errors."""
-    ours = node.status in ("cancelled", "lost")
+    """A node as dbt would have written it."""
+    ours = _word(node) != node.status
     return {
         "unique_id": node.id,
-        "status": "error" if ours else node.status,
+        "status": _word(node),
         "timing": [{"name": "execute", "started_at": node.started, "completed_at": node.finished}] if node.started else [],
         "thread_id": node.thread or "",
         "execution_time": node.seconds,
@@ -57,3 +60,8 @@ def _entry(node: NodeResult) -> dict[str, Any]:
         "relation_name": None,
         "batch_results": None,
     }
+
+
+def _word(node: NodeResult) -> str:
+    """dbt has no words for ``cancelled`` and ``lost``: it calls them errors."""
+    return "error" if node.status in ("cancelled", "lost") else node.status
