@@ -174,7 +174,8 @@ class DbtFlow(FlowSpec):  # type: ignore[misc]
     @step  # type: ignore[untyped-decorator,unused-ignore]
     def end(self) -> None:
         """Ask dbt for the manifest, plan, decide, build, record, tell."""
-        from dbt_flow.pipeline.execute import Task, execute
+        from dbt_flow.pipeline.attempt import Task
+        from dbt_flow.pipeline.execute import execute
 
         if not self.dag:
             raise DagRunFailed("No DAG was given: --config dag dags/NAME.yaml")

@@ -3,7 +3,9 @@
 - :mod:`.job`        what is to be done, and where everything is
 - :mod:`.prepare`    ``prepare()``: from a DAG file to a plan; the fleet's selections
 - :mod:`.upstream`   tables that other DAGs build and that are missing, ``--upstream``, ``--defer-to``
-- :mod:`.execute`    ``execute()``: one attempt of a run, in a Metaflow task
+- :mod:`.attempt`    one attempt of a Metaflow task: its log, how it is stopped, its live card
+- :mod:`.building`   what every call of dbt for a run shares
+- :mod:`.execute`    ``execute()``: one attempt of a run of one step
 - :mod:`.settle`     what became of a run, also of one that died
 - :mod:`.live`       the card while the run goes on
 
