@@ -1,0 +1,20 @@
+"""dagster-dbt, assets of a project materialized in this process: ``run_dagster.py FOLDER [SELECT]``."""
+
+import sys
+from pathlib import Path
+
+from dagster import AssetExecutionContext, materialize
+from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
+
+folder, select = Path(sys.argv[1]), sys.argv[2]
+project = DbtProject(project_dir=folder, profiles_dir=folder)
+project.preparer.prepare(project)
+
+
+@dbt_assets(manifest=project.manifest_path, select=select or "fqn:*")
+def models(context: AssetExecutionContext, dbt: DbtCliResource):
+    yield from dbt.cli(["build"], context=context).stream()
+
+
+result = materialize([models], resources={"dbt": DbtCliResource(project_dir=project, profiles_dir=str(folder))})
+sys.exit(0 if result.success else 1)

@@ -1,0 +1,76 @@
+"""The page and the plot that a sitting leaves in ``docs/``."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+from measure import Cost
+from work import Work
+
+Results = dict[Work, dict[str, list[Cost]]]
+
+
+def page(results: Results, folder: Path) -> None:
+    """Write ``benchmarks.md`` and ``images/benchmarks.svg``."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "images" / "benchmarks.svg").write_text(_plot(results), encoding="utf-8")
+    (folder / "benchmarks.md").write_text(_page(results), encoding="utf-8")
+
+
+def _page(results: Results) -> str:
+    what = ", ".join(f"{name} {version(name)}" for name in ("dbt-core", "metaflow", "dbt-duckdb"))
+    lines = [
+        "# Benchmarks",
+        "",
+        f"Measured on {date.today()} on {platform.system()}, Python {platform.python_version()}, {what}. Medians of warm runs, in turn,",
+        "in one sitting; wall times and CPU seconds of the whole command, ratios to plain `dbt build`. Repeat them with `make bench`;",
+        "`benchmarks/README.md` says how they are made.",
+        "",
+        "![Wall time over plain dbt build](images/benchmarks.svg)",
+        "",
+    ]
+    for work, found in results.items():
+        aim = f" Aim: at most {work.aim} times the wall time of `dbt build`." if work.aim else ""
+        lines += [f"## {work.title}", "", f"{work.shape.threads} threads.{aim}", ""]
+        lines += ["| | wall s | wall, ratio | CPU s | CPU, ratio | peak MB |", "|---|--:|--:|--:|--:|--:|"]
+        base = _median(next(iter(found.values())))
+        for name, costs in found.items():
+            mid = _median(costs)
+            row = f"| {name} | {mid.wall:.2f} | {mid.wall / base.wall:.2f} | {mid.cpu:.2f} | {mid.cpu / base.cpu:.2f} | {mid.memory:.0f} |"
+            lines.append(row)
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _median(costs: list[Cost]) -> Cost:
+    values = [statistics.median(getattr(cost, key) for cost in costs) for key in ("wall", "cpu", "memory")]
+    return Cost(*values, 0)
+
+
+def _plot(results: Results) -> str:
+    """Horizontal bars of wall time ratios, a group for each work."""
+    rows: list[tuple[str, str, float]] = []
+    for work, found in results.items():
+        base = _median(next(iter(found.values()))).wall
+        rows += [(work.title, name, _median(costs).wall / base) for name, costs in found.items()]
+    top = max((ratio for *_, ratio in rows), default=1.0)
+    height = 24 * len(rows) + 30 * len(results) + 10
+    style = "text{font:12px system-ui,sans-serif;fill:#333}.t{font-weight:600}.us{fill:#1b7f4d}.dbt{fill:#888}.peer{fill:#c9c9c9}"
+    dark = "@media(prefers-color-scheme:dark){text{fill:#ddd}.peer{fill:#555}}"
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {height}" role="img">', f"<style>{style}{dark}</style>"]
+    y, title = 0, ""
+    for work_title, name, ratio in rows:
+        if work_title != title:
+            title, y = work_title, y + 30
+            parts.append(f'<text class="t" x="0" y="{y - 8}">{title}</text>')
+        kind = "us" if name.startswith("dbt-flow") else "dbt" if name == "dbt" else "peer"
+        width = max(2.0, 480 * ratio / top)
+        parts.append(f'<text x="150" y="{y + 14}" text-anchor="end">{name}</text>')
+        parts.append(f'<rect class="{kind}" x="160" y="{y + 2}" width="{width:.0f}" height="16" rx="3"/>')
+        parts.append(f'<text x="{168 + width:.0f}" y="{y + 14}">{ratio:.2f}</text>')
+        y += 24
+    return "\n".join([*parts, "</svg>"])

@@ -1,0 +1,38 @@
+"""The works: which project, how large, with what latency, and which part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from layers import Shape
+
+
+@dataclass(frozen=True)
+class Work:
+    """One piece of work that contenders do in turn."""
+
+    name: str
+    title: str
+    shape: Shape
+    postgres: bool = False
+    select: str | None = None
+    aim: float | None = None
+    """Wall time of dbt-flow over plain ``dbt build`` that we want to stay under."""
+
+
+WORKS = {
+    work.name: work
+    for work in (
+        Work("small", "30 nodes, DuckDB", Shape(models=12, layers=4, tests=1.4), aim=1.25),
+        Work("medium", "150 nodes, DuckDB", Shape(models=62, layers=6, tests=1.4), aim=1.0),
+        Work("latency", "105 nodes, a second each, PostgreSQL", Shape(models=44, layers=6, tests=1.4, latency=1.0), True, aim=0.95),
+        Work(
+            "wide",
+            "300 nodes, uneven, 64 threads, PostgreSQL",
+            Shape(models=150, layers=8, tests=1.0, latency=0.6, uneven=True, threads=64),
+            True,
+            aim=0.85,
+        ),
+        Work("one", "one model of 5,000, DuckDB", Shape(models=5000, layers=10, tests=1.4), select="m_0003"),
+    )
+}
