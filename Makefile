@@ -73,7 +73,7 @@ clean:  ## Remove the environment, caches and builds; runs and data stay
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 reset:  ## Forget the example's runs and its database
-	rm -rf .dbt_flow .metaflow dbt_project/target dbt_project/logs $(DATABASE) $(DATABASE).wal
+	rm -rf .dbt_flow .metaflow metaflow_card_cache dbt_project/target dbt_project/logs $(DATABASE) $(DATABASE).wal
 
 # The lock names every package with its version and hash, so that pip need not resolve anything.
 $(READY): requirements.lock pyproject.toml
