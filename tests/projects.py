@@ -257,7 +257,8 @@ def results_of(target_path: Path) -> dict[str, str]:
 KINDS: Mapping[str, str] = {
     "seeds/orders.csv": "id,value,sold\n1,10,2024-01-01\n2,20,2024-01-02\n",
     "models/spine.sql": "{{ config(materialized='table') }}\nselect cast('2024-01-01' as date) as date_day\n",
-    "models/stage.sql": "{{ config(materialized='ephemeral') }}\nselect id, value, cast(sold as date) as sold from {{ ref('orders') }}\n",
+    "models/stage.sql": "{{ config(materialized='ephemeral') }}\n"
+    "select id, value, cast(sold as date) as sold from {{ ref('orders') }}\n",
     "models/facts.sql": "select * from {{ ref('stage') }}\n",
     "models/wide_v1.sql": "select id from {{ ref('facts') }}\n",
     "models/wide_v2.sql": "select id, value from {{ ref('facts') }}\n",
@@ -281,7 +282,10 @@ saved_queries:
     query_params: {metrics: [revenue], group_by: ["TimeDimension('sale__sold', 'day')"]}
     exports: [{name: weekly, config: {export_as: table}}]
 exposures:
-  - {name: board, type: dashboard, owner: {name: Ann, email: ann@example.com}, depends_on: ["ref('facts')", "source('raw', 'orders')"]}
+  - name: board
+    type: dashboard
+    owner: {name: Ann, email: ann@example.com}
+    depends_on: ["ref('facts')", "source('raw', 'orders')"]
 sources:
   - name: raw
     schema: main

@@ -25,8 +25,8 @@ LATE = HOOKS | {"description", "loaded_at_query", "filter"}
 LATE_IN_PROJECT = frozenset({"on-run-start", "on-run-end", "query-comment", "vars"})
 """Keys of ``dbt_project.yml`` that dbt leaves as they are (``DbtProjectYamlRenderer.should_render_keypath``)."""
 TEST_CONFIG = frozenset(
-    ("config", "severity", "tags", "enabled", "where", "limit", "warn_if", "error_if", "fail_calc", "store_failures")
-    + ("store_failures_as", "meta", "database", "schema", "alias", "group")
+    {"config", "severity", "tags", "enabled", "where", "limit", "warn_if", "error_if", "fail_calc", "store_failures"}
+    | {"store_failures_as", "meta", "database", "schema", "alias", "group"}
 )
 """What dbt renders of a data test while parsing (``TestBuilder.CONFIG_ARGS``); its arguments wait."""
 NAMING = ("generate_schema_name", "generate_alias_name", "generate_database_name")

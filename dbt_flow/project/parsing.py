@@ -52,7 +52,7 @@ class Parsed:
             schema=str(credentials.schema),
             database=str(credentials.database) if credentials.database else None,
             threads=int(self.config.threads),
-            path=_database_path(credentials, self.project.folder) if credentials.type == "duckdb" else None,
+            path=database_path(credentials, self.project.folder) if credentials.type == "duckdb" else None,
         )
 
     @cached_property
@@ -169,7 +169,8 @@ def _arguments(project: DbtProject, target_path: Path, profiles_dir: Path | None
     return [*invocation.QUIET, *found]
 
 
-def _database_path(credentials: Any, folder: Path) -> str | None:
+def database_path(credentials: Any, folder: Path) -> str | None:
+    """The absolute path of the DuckDB file that a profile names, seen from the project's folder; None for no file."""
     path = str(credentials.path)
     if path.startswith((":memory:", "md:", "motherduck:", "ducklake:", "quack:")) or "://" in path:
         return None
