@@ -1,6 +1,8 @@
-"""What every test shares: the marker of tests that drive a real browser."""
+"""What every test shares: the marker of tests that drive a real browser, and how tests are spread over workers."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
@@ -15,3 +17,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         if DRIVERS & {*item.fixturenames, *item.function.__code__.co_names}:
             item.add_marker("browser")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The tests of a file go to one worker: runs of dbt are dear, and a file's tests share them."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
