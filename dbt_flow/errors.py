@@ -45,6 +45,15 @@ CODES: Mapping[str, str] = {
     "no-project": "no dbt project or dbt_flow.yml in this folder or above it",
     "missing-extra": "a feature whose optional dependency is not installed",
     "unknown-run": "a run that is not in the state folder",
+    # what starts by itself
+    "event-malformed": "an event that is not in the form that Metaflow sends",
+    "event-too-large": "an event that is larger than an environment variable may be",
+    "event-reserved": "an event with the name of a run's end, which nobody may send",
+    "event-refused": "a sender who may not send, or a request that is not meant for this address",
+    "not-accepting": "events are not taken in just now: too many at once, or the runtime is ending",
+    "flow-import": "an ML flow's file that cannot be imported",
+    "never-fires": "a trigger that waits for what nobody here can send",
+    "server-running": "another runtime works on the same state folder",
     # what dbt says
     "dbt-project": "dbt cannot load the project",
     "dbt-parse": "dbt cannot parse the project",

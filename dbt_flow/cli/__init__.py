@@ -47,10 +47,13 @@ VERBS = {
     "plan": Verb("plan", "every day", "Show what a run would do, step by step, without doing it."),
     "validate": Verb("validate", "every day", "Check DAG files: every problem, with its place."),
     "list": Verb("list_dags", "every day", "Show all DAGs: owner, what starts them, next start."),
+    "serve": Verb("serve", "every day", "Start DAGs and ML flows on schedules, events and ends of runs."),
+    "simulate": Verb("simulate", "every day", "Show what an event or a time would start, when and why."),
     "card": Verb("card", "every day", "Show the card of a run."),
     "history": Verb("history", "on call", "Show the last runs of a DAG and how they ended."),
     "retry": Verb("retry", "on call", "Run again what has no good result in a run."),
     "artifacts": Verb("artifacts", "on call", "Fetch dbt's artifacts of a run: manifest, run results."),
+    "events": Verb("events", "on call", "Publish, list and replay events."),
     "init": Verb("init", "fleet", "Make a dbt_flow.yml and a first DAG for a dbt project."),
     "metaflow": Verb("metaflow", "fleet", "Pass a command on to a DAG's Metaflow flow."),
 }

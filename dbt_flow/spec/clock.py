@@ -7,9 +7,10 @@ one at a time that comes twice takes place twice. :func:`clock_warnings` says so
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -41,16 +42,18 @@ def next_starts(dag: Dag, after: datetime, count: int = 5) -> list[Start]:
 
     :param after: aware; a start at this very moment is not among them
     """
-    zone = ZoneInfo(dag.timezone)
-    streams = [_starts(cron, zone, after) for cron in dag.trigger.schedule]
-    found: list[Start] = []
+    return list(islice(starts_of(dag.trigger.schedule, dag.timezone, after), count))
+
+
+def starts_of(crons: Sequence[str], timezone_name: str, after: datetime) -> Iterator[Start]:
+    """The starts of a schedule after a moment, without an end, in the order of true time; each once."""
+    zone = ZoneInfo(timezone_name)
+    streams = [_starts(cron, zone, after) for cron in crons]
+    last: Start | None = None
     for start in heapq.merge(*streams, key=lambda start: start.at.astimezone(timezone.utc)):
-        if found and found[-1].at == start.at and found[-1].at.fold == start.at.fold:
-            continue
-        found.append(start)
-        if len(found) >= count:
-            break
-    return found
+        if last is None or last.at != start.at or last.at.fold != start.at.fold:
+            yield start
+        last = start
 
 
 def _starts(cron: str, zone: ZoneInfo, after: datetime) -> Iterator[Start]:

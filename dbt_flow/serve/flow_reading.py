@@ -1,0 +1,136 @@
+"""Which ML flows listen, and to what: each file under ``flows:`` is read in a child process, and again when it changes.
+
+A file that cannot be imported is reported, with its own last words, and does not stop the others.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from dbt_flow.errors import DbtFlowError, InputError, Place
+from dbt_flow.launch import environment
+from dbt_flow.serve.listeners import Listening, Subscriber, never_fires, of_dag, of_flow, user_branch
+from dbt_flow.settings import Settings, dag_files
+from dbt_flow.spec import load_fleet
+
+READER = Path(__file__).parent / "read_flow.py"
+PATIENCE = 60.0
+"""Seconds that a flow file may take to say what it listens to."""
+
+Stamp = tuple[tuple[str, int, int], ...]
+
+
+class Reader:
+    """Reads everybody who listens; keeps what a flow file said until the file changes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.branch = user_branch(settings)
+        self._flows: dict[Path, tuple[Stamp, Subscriber | DbtFlowError]] = {}
+
+    def stamp(self) -> Stamp:
+        """Changes when a file that :meth:`read` reads has changed."""
+        settings = self.settings
+        defaults = sorted(settings.dags.rglob("_defaults.yaml")) if settings.dags.is_dir() else []
+        return _stamp([*dag_files(settings), *defaults, *settings.flows])
+
+    def read(self) -> Listening:
+        """Everybody who listens now, and what is wrong."""
+        fleet = load_fleet(self.settings)
+        found = [of_dag(dag, self.settings.project, self.branch) for dag in fleet.dags]
+        problems = list(fleet.errors)
+        with ThreadPoolExecutor(2) as pool:
+            for read in pool.map(self._flow, self.settings.flows):
+                if isinstance(read, DbtFlowError):
+                    problems.append(read)
+                else:
+                    found.append(read)
+        problems += never_fires(found) + _no_effect(found)
+        return Listening(tuple(found), tuple(problems))
+
+    def flow_problems(self) -> list[DbtFlowError]:
+        """What is wrong with the ML flows, and with triggers between them and the DAGs: for ``validate``."""
+        listening = self.read()
+        files = {str(problem.place) for problem in load_fleet(self.settings).errors}
+        return [problem for problem in listening.problems if str(problem.place) not in files]
+
+    def _flow(self, file: Path) -> Subscriber | DbtFlowError:
+        stamp = _stamp([file])
+        known = self._flows.get(file)
+        if known is None or known[0] != stamp:
+            known = self._flows[file] = (stamp, self._read_flow(file))
+        return known[1]
+
+    def _read_flow(self, file: Path) -> Subscriber | DbtFlowError:
+        shown = self.settings.shown(file)
+        if not file.is_file():
+            hint = "mend the path under flows: in dbt_flow.yml"
+            return InputError("unreadable", f"there is no flow file {shown}", place=Place(shown), hint=hint)
+        try:
+            facts = read_flow(file, self.settings)
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            return of_flow(facts, shown, lines)
+        except DbtFlowError as error:
+            return error
+
+
+def read_flow(file: Path, settings: Settings) -> Mapping[str, Any]:
+    """What the flow in a file says of itself.
+
+    :raises InputError: ``flow-import``, with its own last words.
+    """
+    place = Place(settings.shown(file))
+    with tempfile.TemporaryDirectory(prefix="dbt-flow-read-") as folder:
+        out, words = Path(folder) / "facts.json", Path(folder) / "words"
+        with words.open("wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, str(READER), str(file), str(out)],
+                cwd=settings.root,
+                env=environment(settings, {"PYTHONDONTWRITEBYTECODE": "1"}),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                message = f"it did not say within {PATIENCE:g} s what it listens to"
+                raise InputError("flow-import", message, place=place, hint="do slow work in steps, not at import") from None
+        if code == 0 and out.is_file():
+            facts: Mapping[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+            return facts
+        said = [line for line in words.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    last = "; ".join(line.strip() for line in said[-2:])[:500] or f"exit code {code}"
+    raise InputError("flow-import", f"it cannot be imported: {last}", place=place, hint=f"try: python {place.file} check")
+
+
+def _no_effect(subscribers: list[Subscriber]) -> list[DbtFlowError]:
+    """``within`` with one start: there is nothing to pair it with."""
+    found: list[DbtFlowError] = []
+    for subscriber in subscribers:
+        if subscriber.dag and subscriber.rule.within and (subscriber.rule.any or len(subscriber.waits) == 1):
+            place = subscriber.dag.place("trigger.within")
+            message = "within has no effect: this DAG starts from one event at a time"
+            found.append(InputError("bad-value", message, place=place, hint="delete it, or name all that belong together"))
+    return found
+
+
+def _stamp(files: list[Path]) -> Stamp:
+    found = []
+    for file in files:
+        try:
+            facts = file.stat()
+            found.append((str(file), facts.st_mtime_ns, facts.st_size))
+        except OSError:
+            found.append((str(file), 0, 0))
+    return tuple(found)

@@ -1,0 +1,273 @@
+"""Ends of runs, read from what was recorded, whoever started them: ``dbt-flow run``, bare Metaflow, or this runtime.
+
+A DAG's run is at its end when its record says so (``history/<target>/<dag>.jsonl`` has a line, else ``result.json``) and the
+process of its last attempt is gone, so that whoever starts from it finds all of it in Metaflow. From that two events are made:
+
+- ``metaflow.<project>.<branch>.<Flow>.end``, with Metaflow's own fields, when the run is good;
+- ``dbt_flow.<project>.<branch>.<Flow>.settled``, with a verdict for each relation, whenever it has ended.
+
+Each is in the log once, by the run's id; how far a file was read is kept in the same transaction. So a crash between record and
+event loses nothing and doubles nothing. A run that died without a word is settled here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dbt_flow.errors import DbtFlowError
+from dbt_flow.plan.model import Plan
+from dbt_flow.records import GOOD, SUCCESS, RunResult, flow_name, utc_moment
+from dbt_flow.serve import crash, local_metadata
+from dbt_flow.serve.event import Event
+from dbt_flow.serve.eventlog import EventLog
+from dbt_flow.serve.listeners import finish_name
+from dbt_flow.state.runs import Attempt, RunRecord, RunRef, still_runs
+from dbt_flow.state.store import FolderStore
+
+LAST_WORDS = 60.0
+"""Seconds that a run's process may outlive its record before its end is told all the same."""
+LOOK_BACK = 20
+"""Runs of a DAG that are looked at when the runtime starts."""
+
+
+@dataclass(frozen=True)
+class End:
+    """A run that has ended."""
+
+    flow: str
+    number: str
+    status: str
+    at: float
+    task: str
+    """Metaflow's pathspec of the last step's task."""
+    project: str | None
+    branch: str | None
+    result: RunResult | None = None
+    plan: Plan | None = None
+
+
+def events_of(end: End) -> list[Event]:
+    """``finished``, when it is good, and ``settled``, when it is a DAG's."""
+    run = f"{end.flow}/{end.number}"
+    facts = {
+        "flow_name": end.flow,
+        "run_id": end.number,
+        "project_name": end.project,
+        "branch_name": end.branch,
+        "is_user_branch": str(bool(end.branch and end.branch.startswith("user."))) if end.project else None,
+        "project_flow_name": ".".join(part for part in (end.project, end.branch, end.flow) if part) if end.project else None,
+    }
+    shared = {key: value for key, value in facts.items() if value}
+    found = []
+    if end.status == SUCCESS:
+        _, _, step, task_id = end.task.split("/")
+        name = finish_name(end.project, end.branch, end.flow)
+        payload = {
+            "name": name,
+            "id": end.task,
+            "timestamp": int(end.at),
+            "utc_date": time.strftime("%Y%m%d", time.gmtime(end.at)),
+            "generated-by-metaflow": True,
+            "pathspec": end.task,
+            "step_name": step,
+            "task_id": task_id,
+            **shared,
+            "auto-generated-by-metaflow": "True",
+        }
+        found.append(Event(name, end.task, payload, end.at, "run"))
+    if end.result is not None:
+        name = ".".join(part for part in ("dbt_flow", end.project, end.branch, end.flow, "settled") if part)
+        payload = {"name": name, "id": run, "timestamp": int(end.at), "status": end.status, "run": run, **shared}
+        payload["relations"] = verdicts(end.plan, end.result)
+        found.append(Event(name, run, payload, end.at, "run"))
+    return found
+
+
+def verdicts(plan: Plan | None, result: RunResult) -> dict[str, str]:
+    """For each relation that the run was to build: ``good`` when it was built and every test on it is good, else ``bad``."""
+    if plan is None:
+        return {}
+    good = {node.id for node in result.nodes if node.status in GOOD}
+    tested = {parent for node in plan.nodes if node.is_test and node.id not in good for parent in (*node.parents, node.tests)}
+    built = [node for node in plan.nodes if node.relation and not node.is_test]
+    return {str(node.relation): "good" if node.id in good and node.id not in tested else "bad" for node in built}
+
+
+@dataclass
+class Outcomes:
+    """Watches the records of DAG runs. :meth:`tick` is to be called outside transactions."""
+
+    log: EventLog
+    store: FolderStore
+    project: str
+    branch: str
+    open: dict[str, RunRef] = field(default_factory=dict)
+    """Runs that go on, by ``Flow/number``."""
+    _folders: dict[str, int] = field(default_factory=dict)
+    _waiting: dict[str, Attempt | None] = field(default_factory=dict)
+    _offsets: dict[str, int] = field(default_factory=dict)
+
+    def begin(self, now: float) -> None:
+        """Go on where the log was left. A new log begins now: nobody is started by what ended before."""
+        began = self.log.cursor("began")
+        with self.log.transaction():
+            if began is None:
+                self.log.put_cursor("began", repr(now))
+                for key, size in self._files():
+                    self.log.put_cursor(f"history.{key}", str(size))
+        self._offsets = {key: int(value) for key, value in self.log.cursors("history.").items()}
+        self._unheard(float(began) if began else now)
+
+    def tick(self) -> int:
+        """Look for what has ended since; gives the number of new events."""
+        self._look_for_runs()
+        found = 0
+        for key, size in self._files():
+            offset = self._offsets.get(key, 0)
+            if size > offset:
+                found += self._read(key, offset)
+            elif size < offset:  # the file was removed and begun anew
+                self._offsets[key] = 0
+        return found
+
+    def busy(self, dag: str) -> bool:
+        """Whether a run of a DAG goes on."""
+        return any(ref.dag == dag for ref in self.open.values())
+
+    # ---- history
+
+    def _files(self) -> Iterator[tuple[str, int]]:
+        for target in _entries(self.store.folder / "history"):
+            for entry in _entries(Path(target.path)):
+                if entry.name.endswith(".jsonl"):
+                    with contextlib.suppress(OSError):
+                        yield f"{target.name}/{entry.name[: -len('.jsonl')]}", entry.stat().st_size
+
+    def _read(self, key: str, offset: int) -> int:
+        target, _, dag = key.partition("/")
+        found = 0
+        with (self.store.folder / "history" / f"{key}.jsonl").open("rb") as stream:
+            stream.seek(offset)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                end = self._end(target, dag, line)
+                if end is False:
+                    break
+                crash.point("recorded")
+                offset += len(line)
+                with self.log.transaction():
+                    if isinstance(end, End):
+                        found += sum(self.log.add_event(event) is not None for event in events_of(end))
+                    self.log.put_cursor(f"history.{key}", str(offset))
+                self._offsets[key] = offset
+                crash.point("sent")
+        return found
+
+    def _end(self, target: str, dag: str, line: bytes) -> End | bool | None:
+        """What a line of history says; None for a damaged one; False while its process still runs."""
+        try:
+            number = str(json.loads(line)["run"]).rpartition("/")[2]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return self._end_of(RunRef(target, dag, number))
+
+    def _end_of(self, ref: RunRef) -> End | bool | None:
+        record = RunRecord(self.store, ref)
+        name = f"{flow_name(ref.dag)}/{ref.number}"
+        if name not in self._waiting:
+            attempts = _or_none(record.attempts) or ()
+            self._waiting[name] = attempts[-1] if attempts else None
+        last = self._waiting[name]
+        result = _or_none(record.result)
+        if result is None:
+            self._waiting.pop(name)
+            return None
+        at = utc_moment(result.finished).timestamp() if result.finished else time.time()
+        if last is not None and still_runs(last.header) and time.time() - at < LAST_WORDS:
+            return False
+        self._waiting.pop(name)
+        self.open.pop(name, None)
+        header: Mapping[str, Any] = last.header if last else {}
+        document = _or_none(lambda: record.get("plan.json"))
+        plan = Plan.from_dict(document) if document else None
+        said = local_metadata.project_and_branch(header.get("cards"), name)
+        project, branch = said or (self.project, self.branch)
+        task = str(header.get("task") or f"{name}/end/1")
+        return End(flow_name(ref.dag), ref.number, result.status, at, task, project, branch, result, plan)
+
+    # ---- runs that go on, and runs that died
+
+    def _look_for_runs(self) -> None:
+        for target in _entries(self.store.folder / "runs"):
+            for entry in _entries(Path(target.path)):
+                with contextlib.suppress(OSError):
+                    changed = entry.stat().st_mtime_ns
+                    if self._folders.get(entry.path) != changed:
+                        self._folders[entry.path] = changed
+                        for ref in self._newest(target.name, entry.name):
+                            if not self._settled(ref):
+                                self.open.setdefault(f"{flow_name(ref.dag)}/{ref.number}", ref)
+        for name, ref in list(self.open.items()):
+            if self._settled(ref):
+                self.open.pop(name)
+
+    def settle_the_dead(self) -> list[str]:
+        """Settle runs whose process is gone; their names. To be called now and then: it reads their logs."""
+        from dbt_flow.pipeline.settle import settle_dead  # noqa: PLC0415 - loads the card's side, when a run has died
+
+        found = []
+        for name, ref in list(self.open.items()):
+            settle = partial(settle_dead, self.store, ref.dag, ref.number, name.partition("/")[0])
+            if _or_none(settle):
+                self.open.pop(name, None)
+                found.append(name)
+        return found
+
+    def _unheard(self, began: float) -> None:
+        """Runs that were settled and whose line of history was lost with the process that was about to write it."""
+        for target in _entries(self.store.folder / "runs"):
+            for entry in _entries(Path(target.path)):
+                key = f"{target.name}/{entry.name}"
+                raw = self.store.get(f"history/{key}.jsonl") or b""
+                for ref in self._newest(target.name, entry.name):
+                    result = self.store.folder / ref.folder / "result.json"
+                    heard = f'/{ref.number}"'.encode() in raw
+                    if not heard and result.is_file() and result.stat().st_mtime > began:
+                        end = self._end_of(ref)
+                        if isinstance(end, End):
+                            with self.log.transaction():
+                                for event in events_of(end):
+                                    self.log.add_event(event)
+
+    def _newest(self, target: str, dag: str) -> list[RunRef]:
+        numbers = [entry.name for entry in _entries(self.store.folder / "runs" / target / dag)]
+        numbers.sort(key=lambda number: (len(number), number), reverse=True)
+        return [RunRef(target, dag, number) for number in numbers[:LOOK_BACK]]
+
+    def _settled(self, ref: RunRef) -> bool:
+        return (self.store.folder / ref.folder / "result.json").exists()
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _or_none(call: Any) -> Any:
+    """What ``call`` gives; None for a document that cannot be read: it costs its run an event, never the runtime."""
+    try:
+        return call()
+    except (DbtFlowError, OSError, ValueError, KeyError, TypeError):
+        return None
