@@ -166,7 +166,7 @@ class _Reader:
         keys = self.mapping(("alerts", "datadog"), known)
         names = {key: self.variable(keys, key, ("alerts", "datadog")) for key in ("api_key", "app_key") if key in keys}
         texts = {key: self.text(keys, key, ("alerts", "datadog")) for key in ("site", "handle") if key in keys}
-        return Monitors(**{key: value for key, value in {**names, **texts}.items() if value})  # type: ignore[arg-type]
+        return Monitors(**{key: value for key, value in {**names, **texts}.items() if value})
 
     def quarantine(self, value: Any) -> tuple[Quarantine, ...]:
         if value is None:
@@ -241,7 +241,7 @@ class _Reader:
             message = f"sample_rows is {show(value)}; a whole number up to {_MOST_ROWS} was expected"
             self.refuse("bad-value", message, ("sample_rows",), "write sample_rows: 5, or delete it: cards show no rows then")
             return 0
-        return value
+        return int(value)
 
     # ---- values
 
@@ -278,7 +278,7 @@ class _Reader:
         if not isinstance(value, bool):
             self.refuse("wrong-type", f"{key} is {kind_of(value)}; true or false was expected", ("metrics", key), "write true")
             return default
-        return value
+        return bool(value)
 
     def variable(self, said: Mapping[str, Any], key: str, path: KeyPath) -> str | None:
         """The name of an environment variable; what may be a secret itself is refused."""

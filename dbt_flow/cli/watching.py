@@ -162,6 +162,8 @@ class _Lines:
             self.total, self.done = len(event["nodes"]), 0
             carried = f", {event['carried']} good already" if event["carried"] else ""
             self.say(f"{event['run']} on {event['target']}: {self.total} nodes to build{carried}")
+        elif kind == "metric":
+            self.say(event["line"])
         elif kind == "end":
             self.done += 1
             self.ended(event)

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY
 
 from dbt_flow.errors import DbtFlowError, RunCancelled, RunFailed
 from dbt_flow.metaflow_seam import CardStore
-from dbt_flow.pipeline.job import Job
+from dbt_flow.pipeline.job import PRINT_METRICS, Job
 from dbt_flow.pipeline.live import LiveCard
 from dbt_flow.pipeline.settle import Ending, Sink, card_extra
 from dbt_flow.plan.model import Plan
@@ -199,6 +199,7 @@ class Attempt(ABC, Generic[T]):
             "follows": f"{self.task.flow}/{self.task.origin}" if self.task.origin else None,
             "versions": self.versions,
             "cards": self.cards.facts,
+            "telling": self.job.telling,
             "launcher": process_mark(int(os.environ.get(LAUNCHER_VARIABLE) or 0)),
         }
 
@@ -225,6 +226,12 @@ class Attempt(ABC, Generic[T]):
         with suppress(OSError, ValueError):  # whoever listened may be gone
             print(f"{utc_text()} {text}", flush=True)
         self.feed.tell("phase", text=text)
+
+    def _metric(self) -> Callable[[str], None] | None:
+        """Who hears each metric that is sent, with ``--print-metrics``."""
+        if not os.environ.get(PRINT_METRICS):
+            return None
+        return lambda line: self.feed.tell("metric", line=line)
 
     def _known(self) -> tuple[Mapping[str, NodeResult], Mapping[str, str]]:
         """Results of the run as they are now, and what is being built."""

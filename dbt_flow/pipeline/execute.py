@@ -24,6 +24,7 @@ from dbt_flow.plan.decide import decide
 from dbt_flow.plan.model import Decision, Plan
 from dbt_flow.project.refusals import refusal
 from dbt_flow.records import REUSED, SUCCESS
+from dbt_flow.report.telling import tell_others
 from dbt_flow.run.engine import Build, Engine, Outcome
 from dbt_flow.run.lock import database_lock
 from dbt_flow.state.durations import learn_durations
@@ -112,6 +113,7 @@ class _Whole(Attempt[Told]):
         self._phase("building")
         return Build(
             manifest=parsed.manifest,
+            sample_rows=job.sample_rows,
             arguments=(*parsed.arguments(), *defer),
             selection=tuple(selection),
             nodes=to_run | inlined,
@@ -163,6 +165,8 @@ class _Whole(Attempt[Told]):
         finally:
             extra = card_extra(self.job.store, result, self._facts())
             document = tell(Sink(self.record, self.task.pathspec, self.cards), plan, result, extra)
+            if last:
+                tell_others(self.record, plan, result, self._facts(), hear=self._metric(), own=True)
             self.feed.tell(
                 "result", final=last, status=result.status, error=result.error, reason=result.reason, target=self.ref.target
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dbt_flow.project.place import DbtProject
+from dbt_flow.report.rules import rules_of
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag, project_of
 from dbt_flow.state.store import FolderStore
@@ -21,6 +22,10 @@ OPTION_VARIABLES: Mapping[str, str] = {
     "trigger": "DBT_FLOW_TRIGGER",
 }
 """What ``dbt-flow run`` says beyond the DAG file, and the variable in which it tells the flow file's process."""
+
+
+PRINT_METRICS = "DBT_FLOW_PRINT_METRICS"
+"""Set by ``run --print-metrics``: each metric that is sent, or would be, is shown."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,10 @@ class Job:
     profiles_dir: Path | None = None
     owner_contact: Mapping[str, str] = field(default_factory=dict)
     options: Options = field(default_factory=Options)
+    sample_rows: int = 0
+    """How many failing rows a card may show."""
+    telling: Mapping[str, Any] = field(default_factory=dict)
+    """:class:`dbt_flow.report.rules.Rules`, who is told of what."""
 
     @classmethod
     def of(cls, settings: Settings, dag: Dag, options: Options | None = None) -> Job:
@@ -69,6 +78,8 @@ class Job:
             profiles_dir=settings.profiles_dir,
             owner_contact=dict(settings.owners.get(dag.owner, {})),
             options=options or Options(),
+            sample_rows=settings.destinations.sample_rows,
+            telling=rules_of(settings, dag).to_dict(),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,6 +93,8 @@ class Job:
             "profiles_dir": str(self.profiles_dir) if self.profiles_dir else None,
             "owner_contact": dict(self.owner_contact),
             "options": {name: getattr(self.options, name) for name in OPTION_VARIABLES},
+            "sample_rows": self.sample_rows,
+            "telling": dict(self.telling),
         }
 
     @classmethod
@@ -96,6 +109,8 @@ class Job:
             profiles_dir=Path(data["profiles_dir"]) if data.get("profiles_dir") else None,
             owner_contact=data.get("owner_contact") or {},
             options=Options(**(data.get("options") or {})),
+            sample_rows=int(data.get("sample_rows") or 0),
+            telling=data.get("telling") or {},
         )
 
     @property

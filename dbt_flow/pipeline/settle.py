@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dbt_flow import redact
 from dbt_flow.errors import DbtFlowError, RunCancelled, flatten
 from dbt_flow.metaflow_seam import CardStore
 from dbt_flow.plan.causes import blockers
@@ -32,7 +33,9 @@ from dbt_flow.report.card import card_document, render
 from dbt_flow.report.causes import root_causes
 from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.headline import sentence
-from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run, history
+from dbt_flow.report.telling import tell_others
+from dbt_flow.state.history import history
+from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run
 from dbt_flow.state.store import Store
 
 
@@ -101,7 +104,8 @@ def judge(blank: RunResult, plan: Plan | None, nodes: tuple[NodeResult, ...], en
     if error is None and ending.complaint:
         error = {"code": "run-failed", "message": ending.complaint, "hint": None, "file": None, "line": None, "column": None}
     result = replace(blank, status=status, nodes=nodes, finished=finished, seconds=round(seconds, 3), error=error)
-    return replace(result, reason=sentence(plan, result, root_causes(plan, result)))
+    reason = sentence(plan, result, root_causes(plan, result))
+    return replace(result, reason=redact.text(reason), error=redact.document(error))
 
 
 def commands(run: str, dag: str) -> dict[str, str]:
@@ -206,6 +210,7 @@ def settle_dead(
     if record.settle(result):
         keep_run_results(record, None, result)
         tell(_dead_sink(record, last.header), plan, result, card_extra(store, result, last.header))
+        tell_others(record, plan, result, last.header)
     return record.result()
 
 

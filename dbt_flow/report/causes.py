@@ -79,11 +79,16 @@ def root_causes(plan: Plan | None, result: RunResult) -> tuple[Cause, ...]:
 
 
 def owner_of(plan: Plan | None, node: Node | None, otherwise: str) -> str:
-    """Who owns ``node``: itself, else the model it tests, else the DAG's owner."""
+    """Who owns ``node``: the owner in its own meta, else that of the model it tests, else its group's, else the DAG's.
+
+    dbt puts a test into its model's group, so a test's group must not stand before its model's meta.
+    """
     if node is None:
         return otherwise
     tested = plan.by_id.get(node.tests) if plan and node.tests else None
-    return node.owner or (tested.owner if tested else None) or otherwise
+    if node.owner and (tested is None or node.owner_by != "group"):
+        return node.owner
+    return (tested.owner if tested else None) or node.owner or otherwise
 
 
 def _blocked(

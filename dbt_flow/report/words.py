@@ -8,6 +8,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
+from dbt_flow import redact
 from dbt_flow.records import utc_moment
 
 MESSAGE_LIMIT = 6_000
@@ -27,12 +28,12 @@ _DBT_STOCK = re.compile(r"\s*Got \d+ results?, configured to (fail|warn) if != 0
 
 
 def clean(text: Any, limit: int = MESSAGE_LIMIT) -> str:
-    """``text`` without terminal escapes and control characters, cut with a note when it is longer than ``limit``."""
+    """``text`` without secrets, terminal escapes and control characters, cut with a note when it is longer than ``limit``."""
     # Cut first: a message of megabytes would make every later step slow; escapes can only make it shorter.
     whole = str(text)
     cut = whole[: limit * 2] if len(whole) > limit * 2 else whole
     cut = _ESCAPES.sub("", cut).replace("\r\n", "\n").replace("\r", "\n")
-    cut = _SURROGATES.sub("\ufffd", _CONTROLS.sub("", cut))
+    cut = redact.text(_SURROGATES.sub("\ufffd", _CONTROLS.sub("", cut)))
     if len(cut) <= limit and len(whole) <= limit * 2:
         return cut
     return f"{cut[:limit].rstrip()}\n… cut here; {len(whole):,} characters in all, the whole is in the run's log"
@@ -47,7 +48,7 @@ def one_line(text: Any, limit: int = 300) -> str:
 def swept(value: Any) -> Any:
     """A JSON value with every text in it cleaned, keys too: the last look at a document before it leaves."""
     if isinstance(value, str):
-        return clean(value, len(value)) if _ODD.search(value) else value
+        return redact.document(clean(value, len(value)) if _ODD.search(value) else value)
     if isinstance(value, dict):
         return {swept(key): swept(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

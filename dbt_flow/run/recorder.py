@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from dbt_flow import redact
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.records import CANCELLED, NodeResult, utc_text
 from dbt_flow.state.runs import RunRecord
@@ -37,7 +38,7 @@ class Feed:
         """Add a line; a feed that cannot be written is nobody's loss."""
         if self.path is None:
             return
-        line = json.dumps({"event": event, **facts}, default=str) + "\n"
+        line = json.dumps({"event": event, **redact.document(facts)}, default=str) + "\n"
         with suppress(OSError):
             handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
             try:
@@ -59,6 +60,10 @@ class Recorder:
         self.trouble: DbtFlowError | None = None
         """What kept the log from being written, if anything did (a full disk)."""
         self.stopping = False
+        self.sources: dict[str, int] = {}
+        """Rows of the sources, where the warehouse says without counting."""
+        self.afterwards = ""
+        """Why rows could not be looked at once dbt had ended, if they could not."""
         self._planned: frozenset[str] = frozenset()
         self._lock = threading.Lock()
 
@@ -81,7 +86,8 @@ class Recorder:
         """A node has ended. While the run is being stopped an error is what stopping looks like."""
         if self.stopping and result.status == "error":
             result = replace(result, status=CANCELLED, message="", reason="it was being built when the run was stopped")
-        result = replace(result, attempt=self.attempt)
+        message, reason, compiled = redact.document([result.message, result.reason, result.compiled])
+        result = replace(result, attempt=self.attempt, message=message, reason=reason, compiled=compiled)
         if result.id not in self._planned:
             if result.id.startswith("operation."):
                 self.hooks[result.id] = result
@@ -99,7 +105,7 @@ class Recorder:
         """Add what is known only when dbt has ended: compiled SQL, rows."""
         with self._lock:
             if node in self.results:
-                self.results[node] = replace(self.results[node], **changes)
+                self.results[node] = replace(self.results[node], **redact.document(changes))
 
     def snapshot(self) -> tuple[dict[str, NodeResult], dict[str, str]]:
         """Results and running nodes as they are now."""

@@ -1,0 +1,184 @@
+"""``tell_others()``: a settled run is told to Datadog, PagerDuty and people. It never raises; it costs a second at the most.
+
+What must not be lost (pages, messages) is put on the disk first; a detached sender takes it from there. Metrics are sent at
+once by a thread that nobody waits for long. A run whose process died between its record and this is told by the next that looks
+(:func:`tell_untold`): everything that is needed stands in the head of its attempt's log.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from dbt_flow.errors import DbtFlowError
+from dbt_flow.plan.model import Plan
+from dbt_flow.records import RunResult, utc_moment, utc_text
+from dbt_flow.redact import text as redacted
+from dbt_flow.report import agentless, sender, statsd
+from dbt_flow.report.alerts import news
+from dbt_flow.report.channels import missing
+from dbt_flow.report.deadlines import lateness, schedule_delay
+from dbt_flow.report.messages import Incident, Message, short
+from dbt_flow.report.metrics import Around, measure, usage
+from dbt_flow.report.outbox import Outbox
+from dbt_flow.report.rules import Rules, metrics_on
+from dbt_flow.state.history import history
+from dbt_flow.state.runs import RunRecord, RunRef, find_runs
+from dbt_flow.state.store import FolderStore, get_json, put_json
+
+TOLD = "told.json"
+"""Of a run: when others were told. A run with rules and without it is still to be told."""
+
+_METRICS_WITHIN = 0.6  # seconds for which a run waits for its metrics
+_UNTOLD_FOR = timedelta(days=7)  # older ones are no news
+_LOOK_BACK = 3
+_HISTORY = 30
+
+Hear = Callable[[str], None]
+"""Hears each metric, in words."""
+
+
+def tell_others(
+    record: RunRecord,
+    plan: Plan | None,
+    result: RunResult,
+    facts: Mapping[str, Any],
+    *,
+    hear: Hear | None = None,
+    own: bool = False,
+) -> None:
+    """Tell of a run that has just been settled, whoever settled it.
+
+    :param facts: the head of its attempt's log; ``telling`` in it holds the rules
+    :param hear: set for ``--print-metrics``
+    :param own: this very process ran the step: what it has used is the step's
+    """
+    try:
+        said = facts.get("telling")
+        if not said or not isinstance(record.store, FolderStore):
+            return
+        rules = Rules.from_dict(said)
+        warnings = [*_keep_news(record, rules, plan, result), *_earlier(record.store, record.ref, rules)]
+        _measure(record, rules, plan, result, hear, own=own)
+        if Outbox(record.store).count() or record.store.list(agentless.FOLDER):
+            sender.start(record.store)
+        if warnings:
+            print(f"dbt-flow: warning: {redacted('; '.join(dict.fromkeys(warnings)))}", file=sys.stderr, flush=True)
+    except Exception:  # telling never breaks doing; the traceback stands in the task's log
+        print(f"dbt-flow: nobody could be told: {redacted(traceback.format_exc())}", file=sys.stderr)
+
+
+def tell_untold(store: FolderStore, ref: RunRef) -> bool:
+    """Tell of a run that was settled and never told; says whether it was one."""
+    record = RunRecord(store, ref)
+    if record.get_text(TOLD) is not None:
+        return False
+    result = record.result()
+    if result is None or not result.finished or utc_moment(utc_text()) - utc_moment(result.finished) > _UNTOLD_FOR:
+        return False
+    heads = [attempt.header.get("telling") for attempt in record.attempts()]
+    said = next((head for head in reversed(heads) if head), None)
+    if said is None:
+        return False
+    document = record.get("plan.json")
+    plan = None if document is None else Plan.from_dict(document)
+    _keep_news(record, Rules.from_dict(said), plan, result)
+    return True
+
+
+def tell_all_untold(store: FolderStore) -> int:
+    """Look at the last runs of every DAG; gives how many had not been told."""
+    found = 0
+    for target in store.list("runs"):
+        for dag in store.list(f"runs/{target}"):
+            for place, ref in enumerate(find_runs(store, dag, target)):
+                if place >= _LOOK_BACK:
+                    break
+                found += tell_untold(store, ref)
+    return found
+
+
+def put_news(store: FolderStore, target: str, dag: str, messages: tuple[Message, ...], incidents: tuple[Incident, ...]) -> None:
+    """Keep messages in the outbox, then what is open: a crash in between tells twice under one key, never not at all."""
+    Outbox(store).put(messages)
+    for incident in incidents:
+        put_json(store, f"alerts/{target}/{dag}/{short(incident.dedup)}.json", incident.to_dict())
+
+
+def open_incidents(store: FolderStore, target: str, dag: str) -> tuple[Incident, ...]:
+    """What was told as broken and is not mended; a damaged document costs itself."""
+    found = []
+    for name in store.list(f"alerts/{target}/{dag}"):
+        try:
+            document = get_json(store, f"alerts/{target}/{dag}/{name}")
+            incident = Incident.from_dict(document or {})
+        except (DbtFlowError, TypeError):
+            continue
+        if incident.open:
+            found.append(incident)
+    return tuple(found)
+
+
+def _keep_news(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResult) -> list[str]:
+    """Put what is to be told where it cannot be lost; gives what somebody should know of it."""
+    store = record.store
+    assert isinstance(store, FolderStore)  # noqa: S101 - tell_others has looked
+    told = news(rules, plan, result, open_incidents(store, result.target, result.dag))
+    put_news(store, result.target, result.dag, told.messages, told.incidents)
+    record.put(TOLD, {"at": utc_text(), "messages": len(told.messages)})
+    routes = dict.fromkeys(message.route for message in told.messages)
+    return [*told.silent, *(why for route in routes if (why := missing(route)))]
+
+
+def _earlier(store: FolderStore, ref: RunRef, rules: Rules) -> list[str]:
+    """Runs before this one that nobody told of, and messages that have been waiting."""
+    for place, before in enumerate(find_runs(store, ref.dag, ref.target)):
+        if place > _LOOK_BACK:
+            break
+        if before != ref:
+            tell_untold(store, before)
+    stuck = [message for message in Outbox(store).waiting() if message.tries]
+    if not stuck or not rules.dag:
+        return []
+    said = f"{stuck[0].trouble} (see: dbt-flow alerts flush)"
+    return [f"{len(stuck)} earlier {'message waits' if len(stuck) == 1 else 'messages wait'} to be sent: {said}"]
+
+
+def _measure(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResult, hear: Hear | None, *, own: bool) -> None:
+    """Send metrics, if anybody is there to take them."""
+    on = metrics_on(rules)
+    if not on and hear is None:
+        return
+    store = record.store
+    around = Around(
+        usage=usage() if own else {},
+        history=tuple(line for line in history(store, result.dag, result.target, _HISTORY) if line["run"] != result.run),
+        lateness=lateness(rules, result),
+        delay=schedule_delay(rules, result),
+        waiting=len(store.list("outbox/waiting")),
+    )
+    measured = measure(rules, plan, result, around)
+    for line in measured.lines() if hear else ():
+        hear(line)  # type: ignore[misc]
+    if not on:
+        return
+    if rules.metrics.get("api") and isinstance(store, FolderStore):
+        agentless.leave(store, result, rules, measured)
+        return
+    send = partial(_quietly, partial(statsd.send, rules, measured))
+    thread = threading.Thread(target=send, name="dbt-flow-metrics", daemon=True)
+    thread.start()
+    thread.join(_METRICS_WITHIN)
+
+
+def _quietly(send: Callable[[], object]) -> None:
+    """Metrics may be lost, and with them the reason."""
+    try:
+        send()
+    except Exception as error:
+        print(f"dbt-flow: no metrics: {redacted(str(error))[:300]}", file=sys.stderr)
