@@ -35,7 +35,7 @@ def python_of(contender: Contender) -> Path:
     if not (home / ".ready").exists():
         print(f"making an environment for {contender.name}: a minute or two, once", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *contender.packages, *_ADAPTERS], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-qq", *contender.packages, *_ADAPTERS], check=True)
         (home / ".ready").touch()
     return python
 
@@ -81,7 +81,7 @@ CONTENDERS = {
         Contender("dbt-flow", (), _dbt_flow),
         Contender("dbt-flow-isolated", (), _dbt_flow_isolated),
         Contender("dbt-flow-reuse", (), _dbt_flow_reuse),
-        Contender("prefect", ("prefect-dbt>=0.7",), _script("run_prefect.py"), _quiet_prefect),
+        Contender("prefect", ("prefect-dbt>=0.7", "fastapi<0.116"), _script("run_prefect.py"), _quiet_prefect),
         Contender("dagster", ("dagster", "dagster-dbt"), _script("run_dagster.py"), _quiet_dagster),
     )
 }

@@ -6,15 +6,18 @@ Each has a test in ``tests/flows/test_metaflow_seam.py`` that says which upstrea
 what                                   why                                                           public replacement
 =====================================  ============================================================  ===========================
 ``MutableFlow._flow_cls``              a DAG is a flow of its own in Metaflow's UI and Client: the   a flow name given by Config
-                                       class is renamed after the DAG when the Config is known
+                                       class is renamed after the DAG when the Config is known; and   and a step added by a
+                                       its steps are those of the plan, when models are isolated      mutator
+``FlowGraph._traverse_graph``,         both go along every path of the graph: waves of 8, 8, 8 and 8  walks that note where
+``FlowLinter._checks``                 steps are 4,096 of them, in every process; ours go once        they have been
 ``CardDatastore.save_card``            a task that raises gets no card from Metaflow, and a killed   a public call that stores
                                        one neither: the card is stored before, or instead            a card for a task
 ``FlowDataStore`` (constructor)        the card's store, also outside a task                         the same
 ``FlowSpec._flow_decorators``          what an ML flow listens to, for the local runtime             a call that lists triggers
 ``FlowSpec._get_parameters``           the parameters that an event may fill                         ``Flow(...).parameters``
 ``FlowSpec._graph``                    the name of a flow's last step, whose end is the flow's       the same
-``current._update_env``                ``current.trigger`` in a local run (``plugins/dbt_flow_       Metaflow filling it in local
-                                       trigger.py``, as Metaflow's own decorators set it)            runs too
+``current._update_env``                ``current.trigger`` in a local run, set as Metaflow's own     Metaflow filling it locally
+                                       decorators set it (``plugins/dbt_flow_trigger.py``)
 =====================================  ============================================================  ===========================
 
 This module is imported by processes that may never need Metaflow: it imports Metaflow inside its functions.
@@ -23,6 +26,7 @@ This module is imported by processes that may never need Metaflow: it imports Me
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 CARD_TYPE = "dbt_run"
@@ -35,7 +39,11 @@ def rename_flow(mutable_flow: Any, name: str) -> None:
 
 
 def name_class(flow: Any, name: str) -> None:
-    """Name a FlowSpec class; ``resume`` looks the name up before mutators run, so the flow file also calls this at import."""
+    """Name a FlowSpec class, or the one that a mutator has wrapped.
+
+    ``resume`` looks the name up before mutators run, so the flow file also calls this at import.
+    """
+    flow = getattr(flow, "_flow_cls", flow)
     flow.__name__ = flow.__qualname__ = name
 
 
@@ -64,6 +72,57 @@ def flow_facts(flow: Any) -> dict[str, Any]:
             for parameter in parameters
         },
     }
+
+
+def set_steps(mutable_flow: Any, methods: Mapping[str, Callable[..., None]]) -> None:
+    """Give the flow that a mutator works on these steps, before Metaflow draws its graph."""
+    for name, method in methods.items():
+        setattr(mutable_flow._flow_cls, name, method)
+    _walk_once()
+
+
+def _walk_once() -> None:
+    """Draw and check graphs in time linear in their size. For waves of steps (splits and joins, one after another) only.
+
+    Checks that go along every path say of such a graph what its making has made sure of: it has no circle, and each split
+    has its join.
+    """
+    from metaflow.graph import FlowGraph
+    from metaflow.lint import linter
+
+    FlowGraph._traverse_graph = _traverse
+    slow = ("check_for_acyclicity", "check_split_join_balance")
+    linter._checks = [check for check in linter._checks if check.__name__ not in slow]
+
+
+def _traverse(graph: Any) -> None:
+    """Metaflow's ``_traverse_graph``: the order of the steps, and for each the splits that it stands under."""
+    waiting = dict.fromkeys(graph.nodes, 0)
+    for node in graph.nodes.values():
+        for name in node.out_funcs:
+            if name in waiting:
+                waiting[name] += 1
+                graph[name].in_funcs.add(node.name)
+    under: dict[str, tuple[list[str], list[str]]] = {graph.start_step: ([], [])}
+    order, ready = [], [graph.start_step]
+    while ready:
+        node = graph[ready.pop()]
+        order.append(node.name)
+        parents, branches = under[node.name]
+        splits = node.type == "split"
+        node.split_parents, node.split_branches = parents, branches
+        if node.type == "join" and parents:
+            graph[parents[-1]].matching_join = node.name
+            node.split_branches = branches = branches[:-1]
+            parents = parents[:-1]
+        for name in node.out_funcs:
+            under[name] = ([*parents, node.name] if splits else parents, [*branches, name] if splits else branches)
+            waiting[name] -= 1
+            if not waiting[name]:
+                ready.append(name)
+    graph.sorted_nodes[:] = order
+    for node in graph.nodes.values():
+        node.in_funcs = sorted(node.in_funcs)
 
 
 class CardStore:

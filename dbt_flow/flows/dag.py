@@ -37,13 +37,14 @@ from metaflow import (
 )
 from metaflow.exception import MetaflowException
 
-from dbt_flow.errors import DbtFlowError, InputError
+from dbt_flow.errors import DbtFlowError, InputError, Refusals
 from dbt_flow.metaflow_seam import name_class, rename_flow
 from dbt_flow.pipeline.job import Job, Options
 from dbt_flow.records import SUCCESS, flow_name
 from dbt_flow.run.watchdog import LAUNCHER_VARIABLE, PARENT_VARIABLE
 from dbt_flow.settings import Settings, load_settings
 from dbt_flow.spec import Dag, Param, load_dag
+from dbt_flow.spec.schedulers import SCHEDULERS, refused_by
 
 _LOCAL_COMMANDS = ("run", "resume")
 _TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "date": str}
@@ -98,10 +99,21 @@ def _read(text: str) -> dict[str, Any]:
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        return _read(text)
+        config = _read(text)
+        _deployable(config)
+        return config
     except DbtFlowError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _deployable(config: Mapping[str, Any]) -> None:
+    """What the scheduler that is deployed to cannot express is refused, never lost."""
+    command = _command()
+    if config and command in SCHEDULERS:
+        found = refused_by(Dag.from_dict(_plain(config["dag"])), command)
+        if found:
+            raise Refusals(found)
 
 
 # ---- the flow
@@ -268,8 +280,11 @@ def _tag(command: str) -> dict[str, Any] | None:
     config = _parse(text)
     dag = Dag.from_dict(config["dag"])
     tags = [f"dag:{dag.name}", f"owner:{dag.owner}", *dag.tags]
-    at = sys.argv.index(command, sys.argv.index("--config")) + 1
+    given = sys.argv.index("--config")
+    at = sys.argv.index(command, given) + 1
     sys.argv[at:at] = [word for tag in tags for word in ("--tag", tag)]
+    if command == "resume":  # Metaflow takes the Config from the run that is resumed, and refuses to be told another
+        del sys.argv[given : given + 3]
     return config
 
 
