@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,7 +82,10 @@ class Running:
         :raises StateError: the state folder cannot be written.
         """
         folder = FolderStore(launch.settings.state).path("launches/.keep").parent
-        self.folder = Path(tempfile.mkdtemp(dir=folder))
+        for left in folder.iterdir():
+            if not _alive(int(left.name.partition("-")[0])):
+                forget(left)  # whoever watched it was killed
+        self.folder = Path(tempfile.mkdtemp(dir=folder, prefix=f"{os.getpid()}-"))
         self.log = self.folder / "metaflow.log"
         self._feed = self.folder / "feed.jsonl"
         self._feed.touch(mode=0o600)
@@ -197,17 +201,13 @@ def keep_log(running: Running, settings: Settings, run_folder: str) -> Path:
     """
     store = FolderStore(settings.state)
     store.put(f"{run_folder}/metaflow.log", running.log.read_bytes())
-    forget(running)
+    forget(running.folder)
     return store.path(f"{run_folder}/metaflow.log")
 
 
-def forget(running: Running) -> None:
-    """Drop the launch's folder."""
-    for file in running.folder.iterdir():
-        with suppress(OSError):
-            file.unlink()
-    with suppress(OSError):
-        running.folder.rmdir()
+def forget(folder: Path) -> None:
+    """Drop the folder of a launch."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def pass_through(dag_file: Path, settings: Settings, command: Sequence[str]) -> int:

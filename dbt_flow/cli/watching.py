@@ -38,7 +38,7 @@ def watch(launch: Launch, as_json: bool) -> int:
     run_id = running.run_id
     if run_id is None:
         words = running.last_words()
-        forget(running)
+        forget(running.folder)
         if running.stopped:
             raise RunCancelled("run-cancelled", f"{dag} was {running.stopped} before it had begun")
         raise _not_started(settings, launch.dag_file, words)
