@@ -121,6 +121,13 @@ class Node(Record):
     tests: str | None = None
     """Of a test: the id of the node it belongs to (dbt's attached node, else its last parent)."""
     column: str | None = None
+    warn_if: str | None = None
+    """Of a data test: dbt's condition on the number of failing rows, ``!= 0``."""
+    error_if: str | None = None
+    checksum: str | None = None
+    """A short digest of its code: its file or arguments, its config, the macros it calls. Other digest, other code."""
+    owner_by: str | None = None
+    """Which rule gave ``owner``: ``meta``, ``group``, or ``exposure``."""
     inlined: bool = False
     """An ephemeral model: its SQL stands inside others; it is shown and not counted."""
 
@@ -159,6 +166,40 @@ class Facts(Record):
 
 
 @dataclass(frozen=True)
+class Stamp(Record):
+    """What tells one state of a relation from another."""
+
+    kind: str
+    """``table``, ``view`` or what else it is on the target."""
+    shape: str
+    """A digest of its columns: names, types, order."""
+    data: str | None = None
+    """What changes whenever its rows do; None where nothing tells."""
+    definition: str | None = None
+    """Of a view: a digest of its SQL."""
+    by: str = ""
+    """What ``data`` is made from: ``contents``, ``metadata``, ``loaded_at``."""
+
+
+@dataclass(frozen=True)
+class Subject(Record):
+    """What dbt says of a node that decides whether its last result still holds."""
+
+    id: str
+    name: str
+    kind: str
+    """``table``, ``view``, ``ephemeral``, ``incremental``, ``snapshot``, ``seed``, ``test``, ``unit_test``, ``source``, ..."""
+    key: Mapping[str, str] = field(default_factory=dict)
+    """Digests by part: ``code``, ``config``, ``macros``, ``vars``, ``upstream``, ``target``, ``project``, ``versions``."""
+    never: str = ""
+    """Why its results never hold, if so."""
+    parents: tuple[str, ...] = ()
+    relation: str | None = None
+    itself: bool = False
+    """Whether it may read what it builds."""
+
+
+@dataclass(frozen=True)
 class NodeResult(Record):
     """What became of one planned node in one run."""
 
@@ -173,7 +214,7 @@ class NodeResult(Record):
     failures: int | None = None
     """Of a test: the number of failing rows."""
     rows: int | None = None
-    """Rows written, where the adapter says."""
+    """Rows written, where the adapter says; on DuckDB the rows that the table holds after the build."""
     reason: str = ""
     """Why it has this status, in a sentence, where that is not plain."""
     blocked_by: tuple[str, ...] = ()
@@ -181,6 +222,8 @@ class NodeResult(Record):
     attempt: int = 0
     compiled: str | None = None
     """The compiled SQL, kept for nodes that are not good."""
+    sample: Mapping[str, Any] | None = None
+    """Of a failing test, where ``sample_rows`` asks for it: ``columns``, ``rows``, and ``masked``, the columns not shown."""
 
     @property
     def good(self) -> bool:

@@ -9,8 +9,8 @@ import click
 from dbt_flow.cli.finding import settled
 from dbt_flow.cli.terminal import DAG, Context, console, emit_json
 from dbt_flow.spec import load_dag
+from dbt_flow.state.history import history as summaries
 from dbt_flow.state.runs import RunRecord, find_runs
-from dbt_flow.state.runs import history as summaries
 from dbt_flow.state.store import FolderStore
 
 _LOOK_BACK = 20  # runs that are looked at for being dead, or alive, but not settled

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from dbt_flow.project.code_of import CodeReader
 from dbt_flow.project.parsing import Parsed
 from dbt_flow.project.seams import contents
 from dbt_flow.records import Facts, Node
@@ -33,6 +34,7 @@ class _Reader:
         self.parents = {key: contents.parents(node) for key, node in self.all.items()}
         self.position = parsed.position
         self.groups = {group.name: group for group in parsed.manifest.groups.values()}
+        self.code = CodeReader(parsed.manifest, parsed.target.adapter)
 
     def inlined(self, key: str) -> bool:
         return bool(getattr(self.all[key], "is_ephemeral_model", False))
@@ -59,6 +61,7 @@ class _Reader:
         kind = contents.resource_type(node)
         config = getattr(node, "config", None)
         is_test = kind == "test"
+        owner, owner_by = self.owner(node)
         return Node(
             id=key,
             type=kind,
@@ -71,22 +74,27 @@ class _Reader:
             description=str(getattr(node, "description", "") or ""),
             tags=tuple(_words(getattr(node, "tags", ()))),
             group=getattr(node, "group", None),
-            owner=self.owner(node),
+            owner=owner,
+            owner_by=owner_by,
             severity=str(config.severity).lower() if is_test and config is not None else None,
             tests=self.tested(node) if kind in ("test", "unit_test") else None,
             column=getattr(node, "column_name", None) if is_test else None,
+            warn_if=str(config.warn_if) if is_test and config is not None else None,
+            error_if=str(config.error_if) if is_test and config is not None else None,
+            checksum=None if kind in ("source", "exposure") else self.code.digest(node),
             inlined=self.inlined(key),
         )
 
-    def owner(self, node: Any) -> str | None:
-        """``meta.owner``, else the owner of its group; an exposure's own owner, which dbt asks for."""
+    def owner(self, node: Any) -> tuple[str | None, str | None]:
+        """``meta.owner``, else the owner of its group; an exposure's own. With the rule that gave it."""
         named = contents.meta(node).get("owner")
         if named:
-            return str(named)
+            return str(named), "meta"
         group = self.groups.get(getattr(node, "group", None))
         holder = group.owner if group is not None else getattr(node, "owner", None)
         found = getattr(holder, "name", None) or getattr(holder, "email", None)
-        return ", ".join(_words(found)) or None
+        owner = ", ".join(_words(found)) or None
+        return owner, ("group" if group is not None else "exposure") if owner else None
 
     def tested(self, node: Any) -> str | None:
         """The node that dbt attached the test to, else its last parent in topological order."""

@@ -14,7 +14,8 @@ from typing import Any
 
 import psutil
 
-from dbt_flow.records import RECORD_VERSION, SKIPPED, NodeResult, RunResult, check_version, utc_text
+from dbt_flow.records import RECORD_VERSION, NodeResult, RunResult, check_version, utc_text
+from dbt_flow.state.history import remember
 from dbt_flow.state.store import Store, encode, get_json, put_json, read_lines
 
 NO_TARGET = "unknown"
@@ -46,6 +47,16 @@ class Attempt:
     started: dict[str, str]
     """Node id to the time it started, of every node that did."""
     results: tuple[NodeResult, ...]
+    step: str = ""
+    """The Metaflow step whose attempt it is, in a run of several."""
+    left: dict[str, Any] | None = None
+    """What such a step left when it ended; None while it runs, or when it died."""
+
+    @property
+    def running(self) -> dict[str, str]:
+        """The nodes that started and have not ended."""
+        ended = {result.id for result in self.results}
+        return {node: at for node, at in self.started.items() if node not in ended}
 
     @property
     def alive(self) -> bool:
@@ -77,11 +88,12 @@ def still_runs(mark: Mapping[str, Any]) -> bool:
 
 
 class RunRecord:
-    """Reads and writes one run's documents."""
+    """Reads and writes one run's documents. Of a run of several steps each writes logs of its own."""
 
-    def __init__(self, store: Store, ref: RunRef) -> None:
+    def __init__(self, store: Store, ref: RunRef, step: str = "") -> None:
         self.store = store
         self.ref = ref
+        self.step = step
 
     # ---- writing
 
@@ -104,6 +116,14 @@ class RunRecord:
         """Note what became of a node."""
         self._append(attempt, {"end": result.to_dict()})
 
+    def step_left(self, attempt: int, left: Mapping[str, Any]) -> None:
+        """Note how one step's attempt ended, in a run of several."""
+        self._append(attempt, {"left": dict(left)})
+
+    def put_if_absent(self, name: str, document: Any) -> None:
+        """Write ``name`` as JSON unless it is there: of several steps the first one says what holds for all."""
+        self.store.put_if_absent(f"{self.ref.folder}/{name}", encode(document))
+
     def put(self, name: str, document: Any) -> None:
         """Write ``name`` (``plan.json``...) as JSON."""
         put_json(self.store, f"{self.ref.folder}/{name}", document)
@@ -116,22 +136,11 @@ class RunRecord:
         """Write the result unless there is one; says whether this call wrote it."""
         written = self.store.put_if_absent(f"{self.ref.folder}/result.json", encode(result.to_dict()))
         if written:
-            summary = {
-                "run": result.run,
-                "target": result.target,
-                "status": result.status,
-                "started": result.started,
-                "seconds": result.seconds,
-                "trigger": result.trigger,
-                "counts": result.counts,
-                "reason": result.reason,
-                "failed": [node.id for node in result.nodes if not node.good and node.status != SKIPPED][:200],
-            }
-            self.store.append(f"history/{self.ref.target}/{self.ref.dag}.jsonl", encode(summary) + b"\n")
+            remember(self.store, self.ref.target, self.ref.dag, result)
         return written
 
     def _append(self, attempt: int, line: dict[str, Any]) -> None:
-        self.store.append(f"{self.ref.folder}/attempt-{attempt}.jsonl", encode(line) + b"\n")
+        self.store.append(f"{self.ref.folder}/{_log_name(attempt, self.step)}", encode(line) + b"\n")
 
     # ---- reading
 
@@ -156,25 +165,34 @@ class RunRecord:
         return None if document is None else RunResult.from_dict(document)
 
     def attempts(self) -> tuple[Attempt, ...]:
-        """Every attempt's log, oldest first."""
+        """Every attempt's log, first attempts first; in a run of several steps, of each step."""
         names = [n for n in self.store.list(self.ref.folder) if n.startswith("attempt-") and n.endswith(".jsonl")]
-        numbers = sorted(int(name[len("attempt-") : -len(".jsonl")]) for name in names)
-        return tuple(self._attempt(number) for number in numbers)
+        logs = [name[len("attempt-") : -len(".jsonl")].partition(".") for name in names]
+        found = [self._attempt(int(number), step) for number, _, step in logs]
+        return tuple(sorted(found, key=lambda attempt: (attempt.number, str(attempt.header.get("started", "")))))
 
-    def _attempt(self, number: int) -> Attempt:
+    def _attempt(self, number: int, step: str) -> Attempt:
         header: dict[str, Any] = {}
         started: dict[str, str] = {}
         results: dict[str, NodeResult] = {}
-        for line in read_lines(self.store, f"{self.ref.folder}/attempt-{number}.jsonl"):
+        left = None
+        name = f"{self.ref.folder}/{_log_name(number, step)}"
+        for line in read_lines(self.store, name):
             if "end" in line:
                 result = NodeResult.from_dict(line["end"])
                 results[result.id] = result
             elif "start" in line:
                 started[line["start"]] = line["at"]
+            elif "left" in line:
+                left = line["left"]
             elif "pid" in line:
-                check_version(line, f"{self.ref.folder}/attempt-{number}.jsonl")
+                check_version(line, name)
                 header = line
-        return Attempt(number, header, started, tuple(results.values()))
+        return Attempt(number, header, started, tuple(results.values()), step, left)
+
+
+def _log_name(attempt: int, step: str) -> str:
+    return f"attempt-{attempt}.{step}.jsonl" if step else f"attempt-{attempt}.jsonl"
 
 
 def find_runs(store: Store, dag: str | None = None, target: str | None = None) -> Iterator[RunRef]:
@@ -192,14 +210,6 @@ def find_run(store: Store, dag: str, number: str) -> RunRef | None:
         if number in store.list(f"runs/{target}/{dag}"):
             return RunRef(target, dag, number)
     return None
-
-
-def history(store: Store, dag: str, target: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
-    """Summaries of settled runs, newest first. Damage costs the damaged lines, never the reader."""
-    lines: list[dict[str, Any]] = []
-    for name in store.list("history") if target is None else [target]:
-        lines += [line for line in read_lines(store, f"history/{name}/{dag}.jsonl") if "run" in line and "started" in line]
-    return sorted(lines, key=lambda line: str(line["started"]), reverse=True)[:limit]
 
 
 def _by_number(number: str) -> tuple[int, str]:

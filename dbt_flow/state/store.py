@@ -1,12 +1,13 @@
-"""Where documents are kept: five verbs, and a folder that has them.
+"""Where documents are kept: six verbs, and a folder that has them.
 
 Keys are relative paths with ``/``. A reader never sees half a document: ``put`` writes beside and renames. ``append`` is for
-logs of one writer; a line that a crash cut short is dropped by :func:`read_lines`.
+logs, of several writers too; a line that a crash cut short is dropped by :func:`read_lines`.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dbt_flow.errors import StateError
+from dbt_flow.redact import at_rest
 
 
 class Store(Protocol):
@@ -35,6 +37,9 @@ class Store(Protocol):
 
     def append(self, key: str, value: bytes) -> None:
         """Add to the end."""
+
+    def trim(self, key: str, keep: int) -> None:
+        """Keep the last ``keep`` lines of a log; a line that somebody appends meanwhile is not lost."""
 
 
 class FolderStore:
@@ -75,13 +80,13 @@ class FolderStore:
     def put(self, key: str, value: bytes) -> None:
         """See :class:`Store`."""
         file = self.path(key)
-        with self._written_beside(file, value) as fresh:
+        with self._written_beside(file, at_rest(value)) as fresh:
             fresh.replace(file)
 
     def put_if_absent(self, key: str, value: bytes) -> bool:
         """See :class:`Store`; a hard link is made only where nothing stands."""
         file = self.path(key)
-        with self._written_beside(file, value) as fresh:
+        with self._written_beside(file, at_rest(value)) as fresh:
             try:
                 os.link(fresh, file)
             except FileExistsError:
@@ -102,17 +107,22 @@ class FolderStore:
 
         A line that was cut short is ended first: it must not spoil the next one.
         """
+        file, value = self.path(key), at_rest(value)
+        with _disk(file), _sole_writer(file) as handle:
+            size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                value = b"\n" + value
+            while value:  # a disk that is nearly full takes a part, and says no to the rest
+                value = value[os.write(handle, value) :]
+
+    def trim(self, key: str, keep: int) -> None:
+        """See :class:`Store`; who appends waits, and then finds the shorter file."""
         file = self.path(key)
-        with _disk(file):
-            handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                size = os.fstat(handle).st_size
-                if size and os.pread(handle, 1, size - 1) != b"\n":
-                    value = b"\n" + value
-                while value:  # a disk that is nearly full takes a part, and says no to the rest
-                    value = value[os.write(handle, value) :]
-            finally:
-                os.close(handle)
+        with _disk(file), _sole_writer(file):
+            lines = file.read_bytes().splitlines(keepends=True)
+            if len(lines) > keep:
+                with self._written_beside(file, b"".join(lines[-keep:])) as fresh:
+                    fresh.replace(file)
 
     @contextmanager
     def _written_beside(self, file: Path, value: bytes) -> Iterator[Path]:
@@ -129,6 +139,30 @@ class FolderStore:
             finally:
                 with suppress(FileNotFoundError):
                     fresh.unlink()
+
+
+@contextmanager
+def _sole_writer(file: Path) -> Iterator[int]:
+    """The file open for appending, and locked; the system drops the lock with the process. Where it cannot lock, without."""
+    handle = _opened(file)
+    while handle is None:
+        handle = _opened(file)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _opened(file: Path) -> int | None:
+    """A locked handle; None when the file was replaced, or taken away, while this waited for the lock."""
+    handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(handle), file.stat()):
+            return handle
+    os.close(handle)
+    return None
 
 
 @contextmanager

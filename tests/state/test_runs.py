@@ -13,7 +13,8 @@ import pytest
 
 from dbt_flow.errors import StateError
 from dbt_flow.records import NodeResult, RunResult
-from dbt_flow.state.runs import RunRecord, RunRef, find_run, find_runs, history, process_mark, still_runs
+from dbt_flow.state.history import history
+from dbt_flow.state.runs import RunRecord, RunRef, find_run, find_runs, process_mark, still_runs
 from dbt_flow.state.store import FolderStore
 
 
