@@ -25,13 +25,15 @@ from dbt_flow.errors import DbtFlowError, RunCancelled, RunFailed
 from dbt_flow.metaflow_seam import CardStore
 from dbt_flow.pipeline.job import PRINT_METRICS, Job
 from dbt_flow.pipeline.live import LiveCard
-from dbt_flow.pipeline.settle import Ending, Sink, card_extra
+from dbt_flow.pipeline.settle import Ending, Sink, card_extra, keep_run_results, tell
 from dbt_flow.plan.model import Plan
-from dbt_flow.records import RUNNING, NodeResult, RunResult, utc_text
+from dbt_flow.records import FAILED, REUSED, RUNNING, NodeResult, RunResult, utc_text
 from dbt_flow.report.card import card_document, render
+from dbt_flow.report.telling import tell_others
 from dbt_flow.run.recorder import Feed, Recorder
 from dbt_flow.run.watchdog import LAUNCHER_VARIABLE, Stop, Watchdog
 from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run, process_mark
+from dbt_flow.state.store import Store
 
 if TYPE_CHECKING:
     from dbt_flow.run.engine import Engine
@@ -227,6 +229,30 @@ class Attempt(ABC, Generic[T]):
             print(f"{utc_text()} {text}", flush=True)
         self.feed.tell("phase", text=text)
 
+    def _told(self, result: RunResult, last: bool, *, refused: bool = False) -> Told:
+        """Keep a result, settle the run with it when no attempt is left, and tell all who are to know."""
+        try:
+            if refused:
+                self.record.begin_attempt(self.task.attempt, {**self._facts(), "refused": result.reason})
+            if last:
+                self.record.settle(result)
+            keep_run_results(self.record, self.run_results, result)
+        except DbtFlowError as error:
+            result = replace(result, status=FAILED, error=error.to_dict(), reason=error.message)
+        finally:
+            extra = card_extra(self.job.store, result, self._facts())
+            document = tell(self._sink(), self.plan, result, extra)
+            if last:
+                tell_others(self.record, self.plan, result, self._facts(), hear=self._metric(), own=True)
+            self.feed.tell(
+                "result", final=last, status=result.status, error=result.error, reason=result.reason, target=self.ref.target
+            )
+        return Told(result, document)
+
+    def _sink(self) -> Sink:
+        """Where its card goes."""
+        return Sink(self.record, self.task.pathspec, self.cards)
+
     def _metric(self) -> Callable[[str], None] | None:
         """Who hears each metric that is sent, with ``--print-metrics``."""
         if not os.environ.get(PRINT_METRICS):
@@ -246,9 +272,23 @@ class Attempt(ABC, Generic[T]):
             blank = replace(self._blank(), nodes=nodes)
             extra = replace(card_extra(self.job.store, blank, self._facts()), live=True, running=tuple(running.items()))
             html = render(card_document(plan, blank, extra))
-            Sink(self.record, self.task.pathspec, self.cards).put(html)
+            self._sink().put(html)
         except Exception as error:  # telling never breaks doing
             print(f"dbt-flow: no live card: {error!r}", file=sys.stderr)
+
+
+def reused(store: Store, plan: Plan, task: Task) -> tuple[str | None, dict[str, NodeResult]]:
+    """The run that a task's run follows, in its own words, and what is good there and need not be made again."""
+    origin = find_run(store, plan.dag, task.origin) if task.origin else None
+    if origin is None or origin.target != plan.target:
+        return None, {}
+    follows = f"{task.flow}/{origin.number}"
+    return follows, {
+        result.id: replace(
+            result, status=REUSED, reason=f"{result.status} in {follows}", seconds=0.0, started=None, finished=None
+        )
+        for result in good_results(RunRecord(store, origin))
+    }
 
 
 def good_results(record: RunRecord) -> list[NodeResult]:

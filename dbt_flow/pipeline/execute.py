@@ -13,22 +13,20 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dbt_flow import __version__
-from dbt_flow.errors import DbtFlowError
-from dbt_flow.pipeline.attempt import Attempt, Task, Told, good_results
+from dbt_flow.pipeline.attempt import Attempt, Task, Told, reused
 from dbt_flow.pipeline.building import hooks_that_failed, keep_manifest, longest_first
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.prepare import Prepared, prepare, target_folder, why
-from dbt_flow.pipeline.settle import Ending, Sink, card_extra, complete, judge, keep_run_results, tell
+from dbt_flow.pipeline.settle import Ending, complete, judge
 from dbt_flow.pipeline.upstream import deferred, explain_missing, with_upstream
 from dbt_flow.plan.decide import decide
 from dbt_flow.plan.model import Decision, Plan
 from dbt_flow.project.refusals import refusal
-from dbt_flow.records import REUSED, SUCCESS
-from dbt_flow.report.telling import tell_others
+from dbt_flow.records import SUCCESS
 from dbt_flow.run.engine import Build, Engine, Outcome
 from dbt_flow.run.lock import database_lock
 from dbt_flow.state.durations import learn_durations
-from dbt_flow.state.runs import RunRecord, find_run
+from dbt_flow.state.runs import RunRecord
 
 
 def execute(config: Mapping[str, Any], parameters: Mapping[str, Any], task: Task) -> Told:
@@ -154,23 +152,7 @@ class _Whole(Attempt[Told]):
         nodes = complete(plan, {**self.carried, **results}, running, ending) if plan else ()
         result = judge(self._blank(), plan, nodes, ending)
         last = self.task.attempt >= self.job.dag.retries or result.status == SUCCESS or ending.final
-        try:
-            if self.prepared is None:
-                self.record.begin_attempt(self.task.attempt, {**self._facts(), "refused": result.reason})
-            if last:
-                self.record.settle(result)
-            keep_run_results(self.record, self.run_results, result)
-        except DbtFlowError as error:
-            result = replace(result, status="failed", error=error.to_dict(), reason=error.message)
-        finally:
-            extra = card_extra(self.job.store, result, self._facts())
-            document = tell(Sink(self.record, self.task.pathspec, self.cards), plan, result, extra)
-            if last:
-                tell_others(self.record, plan, result, self._facts(), hear=self._metric(), own=True)
-            self.feed.tell(
-                "result", final=last, status=result.status, error=result.error, reason=result.reason, target=self.ref.target
-            )
-        return Told(result, document)
+        return self._told(result, last, refused=self.prepared is None)
 
     # ---- parts
 
@@ -190,16 +172,7 @@ class _Whole(Attempt[Told]):
     def _carry(self, plan: Plan) -> str | None:
         """Find the good results that need not be made again; gives the run that this one follows, in its own words."""
         planned = {node.id for node in plan.nodes}
-        follows = None
-        if self.task.origin:
-            origin = find_run(self.job.store, self.job.dag.name, self.task.origin)
-            if origin is not None and origin.target == plan.target:
-                follows = f"{self.task.flow}/{origin.number}"
-                for result in good_results(RunRecord(self.job.store, origin)):
-                    why = f"{result.status} in {follows}"
-                    self.carried[result.id] = replace(
-                        result, status=REUSED, reason=why, seconds=0.0, started=None, finished=None
-                    )
+        follows, self.carried = reused(self.job.store, plan, self.task)
         for attempt in self.record.attempts():
             if attempt.number < self.task.attempt:
                 self.carried.update({result.id: result for result in attempt.results if result.good})

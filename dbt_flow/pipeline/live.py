@@ -15,8 +15,9 @@ _SHARE = 0.04  # of one processor, at the most, for making live cards
 class LiveCard:
     """A context in which ``make`` is called every few seconds, from a thread; rarer when it is slow. It may not raise."""
 
-    def __init__(self, make: Callable[[], None]) -> None:
+    def __init__(self, make: Callable[[], None], first: float = _FIRST) -> None:
         self._make = make
+        self._first = first
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._refresh, name="dbt-flow-card", daemon=True)
 
@@ -34,7 +35,7 @@ class LiveCard:
             self._thread.join(_CLOSE_WITHIN)
 
     def _refresh(self) -> None:
-        wait = _FIRST
+        wait = self._first
         while not self._over.wait(wait):
             began = time.thread_time()
             self._make()

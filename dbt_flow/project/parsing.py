@@ -97,7 +97,7 @@ class Parsed:
 
     def arguments(self) -> list[str]:
         """The flags that every further dbt command in this process must bear, after the command's name."""
-        return _arguments(self.project, self.target_path, self.profiles_dir, self.target.name)
+        return dbt_flags(self.project, self.target_path, self.profiles_dir, self.target.name)
 
 
 def parse(project: DbtProject, cache: Path, target_path: Path) -> Parsed:
@@ -131,7 +131,7 @@ def parse(project: DbtProject, cache: Path, target_path: Path) -> Parsed:
 def _ask(project: DbtProject, target_path: Path, kept: ParseCache) -> invocation.Answer:
     cached = kept.prepare()
     with working_in(project.folder):
-        arguments = _arguments(project, target_path, project.profiles_dir, project.target)
+        arguments = dbt_flags(project, target_path, project.profiles_dir, project.target)
         return invocation.ask(["parse", *arguments, "--no-write-json", *cached])
 
 
@@ -156,7 +156,8 @@ def _at_rest(project: DbtProject) -> DbtProject:
     return DbtProject(folder, profiles, project.target, project.vars, project.threads)
 
 
-def _arguments(project: DbtProject, target_path: Path, profiles_dir: Path | None, target: str | None) -> list[str]:
+def dbt_flags(project: DbtProject, target_path: Path, profiles_dir: Path | None, target: str | None) -> list[str]:
+    """The flags that every dbt command for a project must bear, after the command's name."""
     found = ["--project-dir", str(project.folder), "--target-path", str(target_path), "--log-path", str(target_path / "logs")]
     if profiles_dir:
         found += ["--profiles-dir", str(profiles_dir)]

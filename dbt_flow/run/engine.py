@@ -12,6 +12,8 @@ what                                   why                                      
 ``BuildTask.compile_manifest``         the graph was linked already; its gates are drawn sparse,  a linked graph for
                                        with the same closure as dbt's (:mod:`dbt_flow.plan.gates`) dbtRunner
 ``GraphQueue._get_scores``             what the longest path begins with starts first             an order for dbtRunner
+``RunTask.run`` and                    a run that calls dbt several times runs each hook once       a flag that leaves hooks out
+``RunTask.safe_run_hooks``             (:mod:`.hooks`)
 ``GraphRunnableTask._raise_next_tick``  no node is started after a run was told to stop           a cancel call on dbtRunner
 =====================================  =========================================================  ==============================
 """
@@ -29,12 +31,16 @@ from pathlib import Path
 from typing import Any
 
 import dbt.task.build
+import networkx as nx
 from dbt.adapters.factory import get_adapter
 from dbt.cli.main import dbtRunner
 from dbt.graph import Graph, GraphQueue
 
+from dbt_flow.errors import DbtFlowError
 from dbt_flow.plan.gates import sparse_gates
 from dbt_flow.records import NodeResult, utc_moment, utc_text
+from dbt_flow.run import afterwards
+from dbt_flow.run.hooks import Hooks, with_hooks
 from dbt_flow.run.recorder import Recorder
 
 _DbtBuildTask = dbt.task.build.BuildTask
@@ -63,6 +69,12 @@ class Build:
     """dbt's linked graph, without edges for tests; None lets dbt link for itself."""
     ranks: Mapping[str, float] = field(default_factory=dict)
     """Seconds of the longest path that begins with a node; the highest starts first. Empty: dbt's own order."""
+    sample_rows: int = 0
+    """How many rows of each failing test are kept for the card."""
+    edges: tuple[tuple[str, str], ...] | None = None
+    """All edges among ``nodes``, gates included, in place of ``graph``: for a call that builds a part of a run."""
+    hooks: Hooks | None = None
+    """For such a call: which hooks it runs. None: dbt runs them all."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +107,13 @@ class Engine:
         ]
         with _inside(order.folder), self._task_class(order):
             answer = dbtRunner(manifest=order.manifest, callbacks=[self._hear]).invoke(arguments)
+            results = getattr(answer.result, "results", None) or ()
+            for result in results:
+                with suppress(AttributeError, TypeError, ValueError):
+                    self._enrich(result)
+            if results:
+                self._look(order)
         self._task = None
-        results = getattr(answer.result, "results", None) or ()
-        for result in results:
-            with suppress(AttributeError, TypeError, ValueError):
-                self._enrich(result)
         return Outcome(bool(answer.success), answer.exception, self._written(answer.result), tuple(self._surprises))
 
     def stop(self) -> None:
@@ -114,14 +128,30 @@ class Engine:
         canceller.start()
         canceller.join(_CANCEL_WITHIN)
 
+    def _look(self, order: Build) -> None:
+        """Row counts and samples, while dbt's adapter is there; not when the run is being stopped."""
+        task = self._task
+        if task is not None and not self.recorder.stopping:
+            afterwards.look(task.config, order.manifest, self.recorder, order.sample_rows, lambda: _cancel_queries(task))
+            if self.recorder.sources and self.recorder.record is not None:
+                with suppress(DbtFlowError, OSError):
+                    self.recorder.record.put("source_rows.json", self.recorder.sources)
+            if self.recorder.afterwards:
+                self._surprises.append(f"rows could not be looked at: {self.recorder.afterwards}")
+
     @contextmanager
     def _task_class(self, order: Build) -> Iterator[None]:
         engine = self
+        task = _DbtBuildTask if order.hooks is None else with_hooks(_DbtBuildTask, order.hooks, alone=not order.nodes)
 
-        class WarmBuildTask(_DbtBuildTask):  # type: ignore[misc, valid-type]
+        class WarmBuildTask(task):  # type: ignore[misc, valid-type]
             """dbt's build task with a queue of exactly the nodes that were decided."""
 
             def compile_manifest(self) -> None:
+                if order.edges is not None:
+                    self.compiler.initialize()
+                    self.graph = _exactly(order)
+                    return
                 if order.graph is not None:
                     try:
                         self.compiler.initialize()
@@ -205,6 +235,14 @@ def _gated(linked: Any, manifest: Any, nodes: frozenset[str]) -> Any:
     return Graph(graph)
 
 
+def _exactly(order: Build) -> Any:
+    """dbt's kind of graph of what is to be built and nothing else; ``dbt build`` skips along its edges."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(sorted(order.nodes))
+    graph.add_edges_from(edge for edge in order.edges or () if order.nodes.issuperset(edge))
+    return Graph(graph)
+
+
 def _queue_of(task: Any, order: Build) -> Any:
     """As ``BuildTask.get_graph_queue``, with the selection already made, and the longest path first."""
     tests = {node for node in order.nodes if node in task.manifest.unit_tests}
@@ -233,6 +271,8 @@ def _result(info: Any, run: Any) -> NodeResult:
     is_test = info.resource_type in ("test", "unit_test")
     response = dict(run.adapter_response.items()) if run.adapter_response else {}
     rows = response.get("rows_affected")
+    # Snowflake's answer to `create table as` and `create view` is one row: that it succeeded.
+    is_statement = response.get("code") == "SUCCESS" and rows == 1 and info.materialized in ("table", "view")
     return NodeResult(
         id=info.unique_id,
         status=run.status,
@@ -242,7 +282,7 @@ def _result(info: Any, run: Any) -> NodeResult:
         seconds=round(float(run.execution_time), 4),
         thread=run.thread or None,
         failures=int(run.num_failures) if is_test and run.status != "skipped" else None,
-        rows=int(rows) if isinstance(rows, (int, float)) and rows >= 0 else None,
+        rows=int(rows) if isinstance(rows, (int, float)) and rows >= 0 and not is_statement else None,
     )
 
 

@@ -11,7 +11,7 @@
    Why: one graph for many selections. Replaced by: a public command that selects as ``build`` does, many at a time.
 5. :mod:`.selection`, ``dbt.task.build.BuildTask``: ``get_selection_spec`` and ``get_node_selector``.
    Why: the selection of ``dbt build`` and no likeness of it: its types, default selectors, ``state:``. Replaced by: the same.
-6. :mod:`.contents`, attributes of ``Manifest`` and its nodes.
+6. :mod:`.contents`, attributes of ``Manifest`` and its nodes, and its msgpack form (``dbt.parser.manifest``).
    Why: writing manifest.json and reading it back takes seconds on a large project. Replaced by: manifest.json, same names.
 7. :mod:`dbt_flow.project.refusals`, the names of dbt's exception classes and the words of some of its messages.
    Why: dbt says what is wrong in prose alone. Replaced by: error codes with a file and a line.

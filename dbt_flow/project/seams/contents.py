@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from dbt.contracts.graph.manifest import Manifest
+from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
 
 COLLECTIONS = ("nodes", "unit_tests", "sources", "exposures", "saved_queries", "functions", "metrics", "semantic_models")
 """Where a manifest keeps what its graph is made of; ``functions`` since dbt 1.11."""
@@ -49,3 +53,22 @@ def file_of(manifest: Any, holder: Any) -> Path | None:
     """The file of a node or macro of a package."""
     file = manifest.files.get(holder.file_id)
     return Path(file.path.absolute_path) if file is not None else None
+
+
+_NOT_PACKED = ("files", "flat_graph", "env_vars", "source_patches")
+"""What only parsing needs, and what building makes anew; ``env_vars`` holds values in clear."""
+
+
+def packed(manifest: Any) -> bytes:
+    """A manifest as dbt keeps one between two parses, with what building needs: another process pays no parse."""
+    fields = [field.name for field in dataclasses.fields(Manifest) if not field.name.startswith("_")]
+    kept = Manifest(**{name: getattr(manifest, name) for name in fields if name not in _NOT_PACKED})
+    return bytes(kept.to_msgpack(extended_mashumaro_encoder))
+
+
+def unpacked(data: bytes) -> Any:
+    """The inverse of :func:`packed`.
+
+    :raises Exception: whatever dbt says of data that another version wrote.
+    """
+    return Manifest.from_msgpack(data, decoder=extended_mashumuro_decoder)
