@@ -1,11 +1,13 @@
 """dagster-dbt, assets of a project materialized in this process: ``run_dagster.py FOLDER [SELECT]``."""
 
+import os
 import sys
 from pathlib import Path
 
 from dagster import AssetExecutionContext, materialize
 from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it starts dbt by name
 folder, select = Path(sys.argv[1]), sys.argv[2]
 project = DbtProject(project_dir=folder, profiles_dir=folder)
 project.preparer.prepare(project)
