@@ -39,6 +39,7 @@ CODES: Mapping[str, str] = {
     "waits-for-itself": "a DAG that waits for itself, directly or in a circle",
     "name-collision": "two DAGs whose Metaflow flows would bear one name",
     "not-yet": "a key that is understood but has no effect yet",
+    "untold": "something that nobody would be told (a warning)",
     "unreadable": "a file that cannot be read",
     # the command line and the surroundings
     "usage": "a command line that cannot be understood",
@@ -53,6 +54,7 @@ CODES: Mapping[str, str] = {
     "not-accepting": "events are not taken in just now: too many at once, or the runtime is ending",
     "flow-import": "an ML flow's file that cannot be imported",
     "never-fires": "a trigger that waits for what nobody here can send",
+    "not-on-scheduler": "a trigger that the scheduler cannot express",
     "server-running": "another runtime works on the same state folder",
     # what dbt says
     "dbt-project": "dbt cannot load the project",

@@ -14,6 +14,7 @@ from dbt_flow.settings import DBT_PROJECT_FILE, DEFAULTS_FILE, SUFFIXES, Setting
 from dbt_flow.spec.clock import clock_warnings
 from dbt_flow.spec.dag import Dag, build, defaults_errors, name_error
 from dbt_flow.spec.merge import defaults_above, merge
+from dbt_flow.spec.untold import untold
 from dbt_flow.yamlfile import Document, did_you_mean, listed, read, show
 
 
@@ -206,7 +207,7 @@ class _Loader:
         now = datetime.now(timezone.utc)
         for dag in dags:
             found += clock_warnings(dag, now)
-        return found
+        return [*found, *untold(self.settings, dags, now.date())]
 
 
 def _params(dag: Dag) -> list[DbtFlowError]:

@@ -20,16 +20,9 @@ from dbt_flow.yamlfile import kind_of, show
 NOT_YET: dict[str, str] = {
     "isolate": "models do not run as steps of their own yet: all run in one dbt",
     "resources": "memory and cpu are not passed on yet",
-    "overlap": "a run that is due while another runs is not held back yet",
     "tests": "tests cannot be softened or left out yet: they gate as in dbt build",
     "require_fresh": "the freshness of sources is not looked at yet",
     "reuse": "every run builds everything that it selects; nothing is reused yet",
-    "done_by": "nobody is told yet when a run is late",
-    "alerts": "nobody is alerted yet",
-    "trigger.within": "starts that belong together are not told apart by time yet",
-    "trigger.at_latest": "a DAG waits without an end yet",
-    "trigger.otherwise": "a DAG waits without an end yet",
-    "trigger.after.any": "a DAG waits for all that it names; waiting for one of them is not built yet",
 }
 """Keys that are read and checked in full, and refused when they are set to something other than their default: they have no
 effect yet, and nothing is promised in silence. The change that builds one deletes its line."""

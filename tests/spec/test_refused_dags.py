@@ -173,8 +173,6 @@ NOT_YET_SAID = {
     "tests": "tests: {on_fail: warn}\n",
     "require_fresh": "require_fresh: source:fmcsa\n",
     "reuse": "reuse: unchanged\n",
-    "done_by": "done_by: 07:00\n",
-    "alerts": "alerts: {page: error}\n",
     "trigger.within": "trigger: {event: x, within: 24h}\n",
     "trigger.at_latest": "trigger: {event: x, at_latest: 07:00}\n",
     "trigger.otherwise": "trigger: {event: x, otherwise: skip}\n",
