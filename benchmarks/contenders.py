@@ -41,7 +41,7 @@ def python_of(contender: Contender) -> Path:
 
 
 def _dbt(python: Path, folder: Path, work: Work) -> list[str]:
-    select = ["--select", work.select] if work.select else []
+    select = ["--select", *work.select.split()] if work.select else []
     return [str(python.parent / "dbt"), "build", "--quiet", "--profiles-dir", str(folder), *select]
 
 

@@ -33,6 +33,6 @@ WORKS = {
             True,
             aim=0.85,
         ),
-        Work("one", "one model of 5,000, DuckDB", Shape(models=5000, layers=10, tests=1.4), select="m_0003"),
+        Work("one", "one model of 5,000, DuckDB", Shape(models=5000, layers=10, tests=1.4), select="raw_numbers m_0003"),
     )
 }

@@ -12,7 +12,7 @@ os.chdir(folder)
 
 @flow
 def build() -> None:
-    words = ["build", *(["--select", select] if select else [])]
+    words = ["build", *(["--select", *select.split()] if select else [])]
     PrefectDbtRunner(settings=PrefectDbtSettings(project_dir=folder, profiles_dir=folder)).invoke(words)
 
 
