@@ -83,7 +83,8 @@ class Running:
         """
         folder = FolderStore(launch.settings.state).path("launches/.keep").parent
         for left in folder.iterdir():
-            if not _alive(int(left.name.partition("-")[0])):
+            watcher = left.name.partition("-")[0]
+            if not watcher.isdigit() or not _alive(int(watcher)):
                 forget(left)  # whoever watched it was killed
         self.folder = Path(tempfile.mkdtemp(dir=folder, prefix=f"{os.getpid()}-"))
         self.log = self.folder / "metaflow.log"

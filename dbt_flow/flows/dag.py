@@ -259,15 +259,20 @@ class _Signals:
 
 def _settle(config: Mapping[str, Any], run: str, stopped: str | None) -> None:
     """See to it that the run is told, if its task could not do it itself."""
-    from dbt_flow.pipeline.settle import settle_dead
+    from dbt_flow.pipeline.settle import settle_clone, settle_dead
     from dbt_flow.state.store import FolderStore
 
-    flow = str(config["dag"]["flow_name"])
-    task = None
-    with suppress(Exception):  # Metaflow knows no task of it yet
-        task = Run(f"{flow}/{run}", _namespace_check=False)["end"].task.pathspec
+    flow, name, store = str(config["dag"]["flow_name"]), config["dag"]["name"], FolderStore(Path(config["state"]))
+    task = cloned = None
+    with suppress(Exception):  # Metaflow knows no task of it yet, or the task came to no result
+        found = Run(f"{flow}/{run}", _namespace_check=False)["end"].task
+        task = found.pathspec
+        cloned = found["result"].data["run"]
     try:
-        settle_dead(FolderStore(Path(config["state"])), config["dag"]["name"], run, flow, task=task, stopped=stopped)
+        if cloned and task and cloned != f"{flow}/{run}":
+            settle_clone(store, name, f"{flow}/{run}", cloned, task)
+        else:
+            settle_dead(store, name, run, flow, task=task, stopped=stopped)
     except DbtFlowError as error:
         print(f"dbt-flow: {error}", file=sys.stderr)
 

@@ -19,6 +19,7 @@ from dbt_flow.records import (
     CANCELLED,
     FAILED,
     LOST,
+    REUSED,
     RUN_CANCELLED,
     SKIPPED,
     SUCCESS,
@@ -230,6 +231,29 @@ def _blank(ref: RunRef, header: Mapping[str, Any], attempt: int) -> RunResult:
         parameters=header.get("parameters") or {},
         versions=header.get("versions") or {},
     )
+
+
+def settle_clone(store: Store, dag: str, run: str, origin: str, task: str) -> RunResult | None:
+    """Settle a run that Metaflow's ``resume`` made of a good one: nothing was left to do, all of it is reused.
+
+    :param run: Metaflow's pathspec of the new run; ``origin`` of the one whose task was cloned.
+    """
+    ref = find_run(store, dag, origin.rpartition("/")[2])
+    before = RunRecord(store, ref).result() if ref else None
+    if ref is None or before is None:
+        return None
+    record = RunRecord(store, replace(ref, number=run.rpartition("/")[2]))
+    document = RunRecord(store, ref).get("plan.json")
+    record.put("plan.json", document)
+    again = [
+        replace(node, status=REUSED, reason=f"{node.status} in {origin}", seconds=0.0, started=None, finished=None)
+        for node in before.nodes
+    ]
+    blank = replace(before, run=run, reason="", started=utc_text(), follows=origin, attempt=0)
+    result = judge(blank, Plan.from_dict(document), tuple(again), Ending())
+    if record.settle(result):
+        tell(_dead_sink(record, {"task": task}), Plan.from_dict(document), result, card_extra(store, result, {}))
+    return record.result()
 
 
 def _never_planned(record: RunRecord, header: Mapping[str, Any], ending: Ending) -> RunResult | None:
