@@ -92,7 +92,7 @@ Step = tuple[Standing, tuple[Action, ...]]
 def arrive(listener: Listener, standing: Standing, name: str, arrival: Arrival) -> Step:
     """An event has come that ``listener`` waits for."""
     if listener.any or len(listener.waits) == 1:
-        return replace(standing, arrived={}, fired=arrival.at, held=None), (Action("start", {name: arrival}),)
+        return _fired(standing, arrival.at), (Action("start", {name: arrival}),)
     actions: list[Action] = []
     if name in standing.arrived:
         actions.append(Action("replaced", {name: standing.arrived[name]}, why=f"a later {name} took its place"))
@@ -100,8 +100,14 @@ def arrive(listener: Listener, standing: Standing, name: str, arrival: Arrival) 
     if set(arrived) >= set(listener.waits):
         together, apart = _together(listener, arrived)
         if not apart:
-            return replace(standing, arrived={}, fired=arrival.at, held=None), (*actions, Action("start", together))
+            return _fired(standing, arrival.at), (*actions, Action("start", together))
     return replace(standing, arrived=arrived), tuple(actions)
+
+
+def _fired(standing: Standing, at: float) -> Standing:
+    """It has fired. What was held fires for the round that it was late for: the next one has still to come."""
+    late = standing.held is not None and standing.round is not None
+    return replace(standing, arrived={}, fired=standing.round if late else at, held=None)
 
 
 def pass_time(listener: Listener, standing: Standing, now: float) -> Step:
@@ -144,7 +150,8 @@ def _otherwise(listener: Listener, standing: Standing, now: float, why: str) -> 
     fresh = replace(standing, arrived={}, held=None)
     if listener.otherwise == "skip":
         return fresh, (Action("skip", standing.arrived, missing, why),)
-    return replace(fresh, fired=now), (Action("start", standing.arrived, missing, why),)
+    # It counts for the round that has just ended, and not for the next.
+    return replace(fresh, fired=now if standing.round is None else standing.round), (Action("start", standing.arrived, missing, why),)
 
 
 def _together(listener: Listener, arrived: Mapping[str, Arrival]) -> tuple[Mapping[str, Arrival], tuple[str, ...]]:

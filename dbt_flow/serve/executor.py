@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 
+from dbt_flow.errors import DbtFlowError
 from dbt_flow.records import SUCCESS
 from dbt_flow.serve import crash
 from dbt_flow.serve.eventlog import LIVE, Delivery, EventLog
@@ -70,7 +71,12 @@ class Executor:
                     with self.log.transaction():
                         self.log.change(delivery.id, state="done", status="refused", note=note, ended=now)
                     continue
-                self._start(subscriber, delivery, now)
+                try:
+                    self._start(subscriber, delivery, now)
+                except (OSError, DbtFlowError) as error:
+                    tried = self.log.delivery(delivery.id)
+                    order = Order(subscriber, tried, (), Path(tried.folder or self.folder))
+                    self._again(order, f"it could not be started: {error}", now)
 
     # ---- starting
 

@@ -185,7 +185,7 @@ class Runtime:
             self.executor.tick(now)
             self.watchman.tick(now)
             self._say_news()
-        except StateError as error:  # a full disk: say so, wait, and go on; nothing was half done
+        except (StateError, OSError) as error:  # a full disk: say so, wait, and go on; nothing was half done
             self.say(str(error))
             time.sleep(1.0)
 
