@@ -91,7 +91,7 @@ def troubles(rules: Rules, plan: Plan | None, result: RunResult, today: date) ->
     found: list[Trouble] = []
     silent: list[str] = []
     for trouble in (*_errors(plan, result), *_warnings(plan, result)):
-        terms = rules.quarantined(trouble.node, name_of(trouble.lead)) if trouble.result is not None else None
+        terms = rules.quarantined(trouble.node, trouble.lead) if trouble.result is not None else None
         if terms is None:
             found.append(trouble)
         elif over(terms, today):
@@ -99,7 +99,8 @@ def troubles(rules: Rules, plan: Plan | None, result: RunResult, today: date) ->
             found.append(replace(trouble, headline=f"{trouble.headline}; {note}", note=note))
         else:
             why = f": {one_line(terms['reason'], 160)}" if terms.get("reason") else ""
-            silent.append(f"{name_of(trouble.lead)} is quarantined until {terms['until']} by {terms['owner']}{why}")
+            name = trouble.node.name if trouble.node else name_of(trouble.lead)
+            silent.append(f"{name} is quarantined until {terms['until']} by {terms['owner']}{why}")
     return found, silent
 
 
@@ -196,7 +197,8 @@ class _Writer:
         if node in (RUN_ITSELF, LATE, MORE):
             return self.result.status == SUCCESS or (node == RUN_ITSELF and self.result.status != RUN_CANCELLED)
         bad_now = {result.id for result in self.result.nodes if not result.good}
-        quarantined = node in bad_now and self.rules.quarantined(None, name_of(node)) is not None
+        known = self.plan.by_id.get(node) if self.plan else None
+        quarantined = node in bad_now and self.rules.quarantined(known, node) is not None
         return node in self.good or quarantined or (gone and node not in planned)
 
     def _key(self, lead: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from dbt_flow.destinations import DATADOG_VARIABLES
 from dbt_flow.records import Node, Record, RunResult
+from dbt_flow.report.words import name_of
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag
 
@@ -55,10 +56,11 @@ class Rules(Record):
         """``owner`` if it is a team that we know, else the DAG's owner: a page for a stranger must still reach somebody."""
         return owner if self.contact(owner) else self.owner
 
-    def quarantined(self, node: Node | None, name: str) -> Mapping[str, str] | None:
-        """The terms under which a test is known to be bad, over or not; None for every other."""
+    def quarantined(self, node: Node | None, node_id: str) -> Mapping[str, str] | None:
+        """The terms under which a test is known to be bad, over or not; None for every other. By its name, or its id."""
+        names = (node_id, node.name if node else name_of(node_id))
         for terms in self.alerts.get("quarantine", ()):
-            if terms["test"] in (name, node.id if node else name):
+            if terms["test"] in names:
                 return dict(terms)
         return None
 
