@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -37,9 +38,19 @@ def database_lock(database: Path | None, who: str, waiting: Callable[[str], None
     try:
         yield
     finally:
+        _close_database()
         with suppress(OSError):
             note.unlink()
         lock.release()
+
+
+def _close_database() -> None:
+    """dbt's adapter holds the file open as long as the process lives: whoever has the lock next could not open it."""
+    adapter = sys.modules.get("dbt.adapters.duckdb.connections")
+    if adapter is not None:
+        with suppress(Exception):  # it was never opened, or is closed already
+            adapter.DuckDBConnectionManager.env().close()
+        adapter.DuckDBConnectionManager.close_all_connections()
 
 
 def _acquire(lock: FileLock, database: Path, waiting: Callable[[str], None]) -> None:
