@@ -4,7 +4,8 @@ The YAML file is read once, by the process that launches; tasks receive what was
 names the flow after the DAG and adds its project, schedule, trigger, parameters and retries.
 
 There is one step, ``end``: Metaflow's finish event, which ``@trigger_on_finish`` listens for on Argo, is the end step's, and
-every further task would cost a process and an import.
+every further task would cost a process and an import. With ``isolate:`` the steps are those of the plan: then, and only then,
+dbt is asked for it here, by the process that launches.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from metaflow import (
     Run,
     current,
     project,
+    resources,
     retry,
     schedule,
     step,
@@ -38,7 +40,10 @@ from metaflow import (
 from metaflow.exception import MetaflowException
 
 from dbt_flow.errors import DbtFlowError, InputError, Refusals
-from dbt_flow.metaflow_seam import name_class, rename_flow
+from dbt_flow.flows.shape import isolation_of, shape_of, words_for
+from dbt_flow.flows.steps import make_methods
+from dbt_flow.metaflow_seam import name_class, rename_flow, set_steps
+from dbt_flow.pipeline.isolation import StepNeeds
 from dbt_flow.pipeline.job import Job, Options
 from dbt_flow.records import SUCCESS, flow_name
 from dbt_flow.run.watchdog import LAUNCHER_VARIABLE, PARENT_VARIABLE
@@ -73,8 +78,13 @@ def _command() -> str | None:
     return next((word for word in sys.argv[1:] if word in known.split()), None)
 
 
+_read_before: dict[str | None, dict[str, Any]] = {}
+"""What the launcher has read already, by path: with ``isolate:`` dbt was asked for it."""
+
+
 def _job(settings: Settings, path: str) -> dict[str, Any]:
-    return Job.of(settings, load_dag(settings, path), Options.from_environment()).to_dict()
+    job = Job.of(settings, load_dag(settings, path), Options.from_environment())
+    return {**job.to_dict(), "isolation": isolation_of(job, _command())}
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -87,6 +97,8 @@ def _read(text: str) -> dict[str, Any]:
     if text.lstrip().startswith('{"dag"'):
         return dict(json.loads(text))
     path = _argument("dag")
+    if path in _read_before:
+        return _read_before[path]
     if path is not None:
         settings = load_settings()
         return _job(settings, path)
@@ -134,15 +146,25 @@ class as_the_dag_says(FlowMutator):  # type: ignore[misc]
             mutable_flow.add_parameter(name, _parameter(name, parameter))
         for decorator, arguments in _starts(dag):
             mutable_flow.add_decorator(decorator, deco_kwargs=arguments)
+        shape = shape_of(_plain(config))
+        if shape is not None:
+            methods = make_methods(shape.steps, dag.name, __name__)
+            set_steps(mutable_flow, {name: step(method) for name, method in methods.items()})
 
     def mutate(self, mutable_flow: Any) -> None:
         """Metaflow calls this to let step decorators be added."""
         config = dict(mutable_flow.configs)["dag"]
-        retries = Dag.from_dict(_plain(config["dag"])).retries if config else 0
-        if retries:
-            for _, mutable_step in mutable_flow.steps:
-                # The wait between attempts is ours (pipeline.execute): it grows, and it is told.
-                mutable_step.add_decorator(retry, deco_kwargs={"times": retries, "minutes_between_retries": 0})
+        if not config:
+            return
+        dag, shape = Dag.from_dict(_plain(config["dag"])), shape_of(_plain(config))
+        common = StepNeeds.of(dag.resources)
+        for name, mutable_step in mutable_flow.steps:
+            if dag.retries:
+                # The wait between attempts is ours (pipeline.attempt): it grows, and it is told.
+                mutable_step.add_decorator(retry, deco_kwargs={"times": dag.retries, "minutes_between_retries": 0})
+            needs = (shape.needs.get(name, common) if shape else common).arguments
+            if needs:
+                mutable_step.add_decorator(resources, deco_kwargs=needs)
 
 
 def _starts(dag: Dag) -> list[tuple[Any, dict[str, Any]]]:
@@ -198,6 +220,20 @@ class DbtFlow(FlowSpec):  # type: ignore[misc]
         self.card_document = told.document
         if told.result.status != SUCCESS:
             raise DagRunFailed(told.result.reason)
+
+    def build(self, name: str) -> None:
+        """What the steps of a DAG with isolated ones do; those are made by the mutator."""
+        from dbt_flow.pipeline.attempt import Task
+        from dbt_flow.pipeline.isolated import build_step
+
+        config = _plain(self.dag)
+        given = {key: getattr(self, key) for key in config["dag"]["keys"].get("params") or {}}
+        left = build_step(name, {**config, "isolation": shape_of(config)}, given, _task(Task))
+        if left.told is not None:
+            self.result = left.told.summary
+            self.card_document = left.told.document
+        if left.again:
+            raise DagRunFailed(left.reason)
 
 
 def _task(kind: Any) -> Any:
@@ -282,12 +318,12 @@ def _tag(command: str) -> dict[str, Any] | None:
     if _given is None:
         return None
     text = Path(_given).read_text(encoding="utf-8", errors="replace") if Path(_given).is_file() else "-"
-    config = _parse(text)
+    config = _read_before[_given] = _parse(text)
     dag = Dag.from_dict(config["dag"])
     tags = [f"dag:{dag.name}", f"owner:{dag.owner}", *dag.tags]
     given = sys.argv.index("--config")
     at = sys.argv.index(command, given) + 1
-    sys.argv[at:at] = [word for tag in tags for word in ("--tag", tag)]
+    sys.argv[at:at] = [*(word for tag in tags for word in ("--tag", tag)), *words_for(config, command, sys.argv[at:])]
     if command == "resume":  # Metaflow takes the Config from the run that is resumed, and refuses to be told another
         del sys.argv[given : given + 3]
     return config

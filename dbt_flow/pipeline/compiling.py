@@ -9,15 +9,13 @@ from pathlib import Path
 from dbt_flow import __version__
 from dbt_flow.errors import ProjectError
 from dbt_flow.pipeline.building import keep_manifest
-from dbt_flow.pipeline.isolation import Compiled, Isolation, StepNeeds, arrows, new_key, sweep
+from dbt_flow.pipeline.isolation import ON_END, ON_START, Compiled, Isolation, StepNeeds, arrows, new_key, sweep
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.prepare import Phase, Prepared, prepare, target_folder, why
 from dbt_flow.pipeline.upstream import deferred, with_upstream
 from dbt_flow.plan.waves import ISOLATED, WARM, flow_steps, make_waves
 from dbt_flow.project.seams.contents import packed
 from dbt_flow.project.selecting import select
-from dbt_flow.run.hooks import END as ON_END
-from dbt_flow.run.hooks import START as ON_START
 from dbt_flow.run.lock import database_lock
 from dbt_flow.spec.model import Resources
 
@@ -88,7 +86,7 @@ def _shape(prepared: Prepared, chosen: Mapping[str, Resources], key: str) -> tup
         target=target.name,
         database=target.path,
         steps=steps,
-        needs={step.name: _needs(chosen[own[step.step] or ""], dag.resources) for step in isolated},
+        needs={step.name: StepNeeds.of(chosen[own[step.step] or ""], dag.resources) for step in isolated},
         nodes=nodes,
         waits={node: waits[node] for its in nodes.values() for node in its},
         hooks=hooks,
@@ -108,24 +106,11 @@ def _hooks(prepared: Prepared) -> tuple[str, ...]:
     return tuple(kind for kind in (ON_START, ON_END) if kind in tags)
 
 
-def needs_of(resources: Resources) -> StepNeeds:
-    """As Metaflow's ``@resources`` takes them."""
-    return _needs(resources, resources)
-
-
-def _needs(own: Resources, common: Resources) -> StepNeeds:
-    memory, cpu = own.memory or common.memory, own.cpu or common.cpu
-    if memory is None:
-        return StepNeeds(None, cpu)
-    number, unit = int(memory[:-2]), memory[-2:]
-    return StepNeeds(number * 1024 if unit == "GB" else number, cpu)
-
-
 def _store(prepared: Prepared, found: Isolation, parts: dict[str, list[str]], phase: Phase) -> None:
     job, parsed = prepared.job, prepared.parsed
     sweep(job.store)
     compiled = Compiled(job.store, found.key)
-    compiled.put(prepared.plan, parts, packed(parsed.manifest))
+    compiled.put(found, prepared.plan, parts, packed(parsed.manifest))
     keep_manifest(job.store, parsed)
     if job.options.defer_to:
         *_, folder = deferred(job, parsed, phase)

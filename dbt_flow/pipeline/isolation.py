@@ -18,10 +18,16 @@ import psutil
 
 from dbt_flow.errors import StateError
 from dbt_flow.pipeline.job import Job
+from dbt_flow.plan.decide import decide
 from dbt_flow.plan.model import Plan
-from dbt_flow.plan.waves import ISOLATED, FlowStep
+from dbt_flow.plan.waves import END, ISOLATED, START, WARM, FlowStep
 from dbt_flow.records import Record
+from dbt_flow.spec.model import Resources
+from dbt_flow.state.runs import RunRecord, find_run, good_results
 from dbt_flow.state.store import FolderStore, put_json
+
+ON_START, ON_END = "on-run-start", "on-run-end"
+"""dbt's kinds of hooks."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,19 @@ class StepNeeds(Record):
     memory: int | None = None
     """In MB."""
     cpu: float | None = None
+
+    @classmethod
+    def of(cls, own: Resources, common: Resources | None = None) -> StepNeeds:
+        """What the DAG file says; ``common`` where ``own`` says nothing."""
+        memory = own.memory or (common.memory if common else None)
+        cpu = own.cpu or (common.cpu if common else None)
+        return cls(None if memory is None else int(memory[:-2]) * (1024 if memory.endswith("GB") else 1), cpu)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """As Metaflow's ``@resources`` takes them; empty when nothing is asked."""
+        cpu = int(self.cpu) if self.cpu is not None and self.cpu == int(self.cpu) else self.cpu
+        return {name: value for name, value in (("memory", self.memory), ("cpu", cpu)) if value is not None}
 
 
 @dataclass(frozen=True)
@@ -90,14 +109,19 @@ class Compiled:
         """The key prefix."""
         return f"compiled/{self.key}"
 
-    def put(self, plan: Plan, parts: Mapping[str, list[str]], manifest: bytes) -> None:
+    def put(self, shape: Isolation, plan: Plan, parts: Mapping[str, list[str]], manifest: bytes) -> None:
         """Store it; readable for this user alone, as all of the state is."""
+        put_json(self.store, f"{self.folder}/shape.json", shape.to_dict())
         put_json(self.store, f"{self.folder}/plan.json", plan.to_dict())
         put_json(self.store, f"{self.folder}/parts.json", parts)
         self.store.put(f"{self.folder}/manifest.msgpack", manifest)
 
+    def shape(self) -> Isolation:
+        """The flow's shape. :raises StateError: it is not there; so for what follows."""
+        return Isolation.from_dict(json.loads(self._get("shape.json")))
+
     def plan(self) -> Plan:
-        """The run's plan. :raises StateError: it is not there; so for what follows."""
+        """The run's plan."""
         return Plan.from_dict(json.loads(self._get("plan.json")))
 
     def part(self, step: str) -> tuple[str, ...]:
@@ -143,3 +167,30 @@ def arrows(plan: Plan) -> Mapping[str, tuple[str, ...]]:
     for above, below in (*plan.edges, *plan.gates):
         waits[below].append(above)
     return {node: tuple(above) for node, above in waits.items()}
+
+
+def resume_at(job: Job, shape: Isolation, origin: str | None) -> str:
+    """The step at which a resumed run starts over: Metaflow takes over what is good before it, and in its wave beside it.
+
+    A step that failed on its last attempt is good for Metaflow, so it must be told. Hooks run in every run: then it starts
+    at the start.
+
+    :param origin: the run that is resumed; None when only Metaflow knows it.
+    """
+    if origin is None or ON_START in shape.hooks:
+        return START
+    compiled = Compiled(job.store, shape.key)
+    plan, ref = compiled.plan(), find_run(job.store, job.dag.name, origin)
+    good = {result.id for result in good_results(RunRecord(job.store, ref))} if ref and ref.target == shape.target else set()
+    again = {decision.id for decision in decide(plan, frozenset(good), origin) if decision.decision == "run"}
+    builds = {
+        step.name: shape.nodes.get(step.name) or (compiled.part(step.name) if step.kind == WARM else ()) for step in shape.steps
+    }
+    bad = [step for step in shape.steps if again.intersection(builds[step.name])]
+    if not bad:
+        return END
+    first = bad[0]
+    beside = [step for step in bad if step.kind == ISOLATED and step.part == first.part]
+    if first.kind != ISOLATED or len(beside) == 1:
+        return first.name
+    return next(step.name for step in shape.steps if first.name in step.next)

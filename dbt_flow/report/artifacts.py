@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dbt_flow.records import REUSED, NodeResult, RunResult, utc_text
@@ -41,6 +41,14 @@ def merged_run_results(
         "elapsed_time": result.seconds,
         "args": latest.get("args") or {},
     }
+
+
+def joined_run_results(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What several calls of dbt wrote for one run, as one document; of a node the last entry. None when there is none."""
+    if not parts:
+        return None
+    entries = {entry["unique_id"]: entry for part in parts for entry in part.get("results", ())}
+    return {**parts[-1], "results": list(entries.values())}
 
 
 def _entry(node: NodeResult) -> dict[str, Any]:

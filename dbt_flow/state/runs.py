@@ -120,9 +120,9 @@ class RunRecord:
         """Note how one step's attempt ended, in a run of several."""
         self._append(attempt, {"left": dict(left)})
 
-    def put_if_absent(self, name: str, document: Any) -> None:
+    def put_if_absent(self, name: str, document: Any) -> bool:
         """Write ``name`` as JSON unless it is there: of several steps the first one says what holds for all."""
-        self.store.put_if_absent(f"{self.ref.folder}/{name}", encode(document))
+        return self.store.put_if_absent(f"{self.ref.folder}/{name}", encode(document))
 
     def put(self, name: str, document: Any) -> None:
         """Write ``name`` (``plan.json``...) as JSON."""
@@ -193,6 +193,15 @@ class RunRecord:
 
 def _log_name(attempt: int, step: str) -> str:
     return f"attempt-{attempt}.{step}.jsonl" if step else f"attempt-{attempt}.jsonl"
+
+
+def good_results(record: RunRecord) -> list[NodeResult]:
+    """The good results of a run, settled or not."""
+    found = {result.id: result for attempt in record.attempts() for result in attempt.results}
+    settled = record.result()
+    if settled is not None:
+        found.update({result.id: result for result in settled.nodes})
+    return [result for result in found.values() if result.good]
 
 
 def find_runs(store: Store, dag: str | None = None, target: str | None = None) -> Iterator[RunRef]:
