@@ -3,7 +3,8 @@
 dbt reads its cache from ``--partial-parse-file-path`` and writes a changed one into the target path, never back (dbt 1.10 and
 1.11, ``ManifestLoader.write_manifest_for_partial_parse``). So each process writes a file of its own, which then replaces the
 shared one in one step: a reader sees the old file or the new one, never half of one. A file that dbt cannot read costs a
-full parse. The files hold values of ``env_var()`` in clear, so nobody else may read them.
+full parse. What rests in the cache is sealed (:mod:`.sealing`): no value of ``env_var()`` stands there in clear. The private
+files hold them while dbt parses, closed to others, and are gone afterwards.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from dbt_flow.project.place import DbtProject
+from dbt_flow.project.sealing import HEAD, is_sealed, seal, unseal
 
 FILE_NAME = "partial_parse.msgpack"
 """dbt's own name for the file that it writes into the target path."""
@@ -43,29 +45,47 @@ class ParseCache:
         os.close(os.open(self.written, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
+            if not self._open_sealed():
                 os.link(self.shared, self.read)  # the same file under a second name: it outlives a replacement
-            except FileNotFoundError:
-                return []
-            except OSError:  # another disk, or a file system without links
+        except FileNotFoundError:
+            return []
+        except OSError:  # another disk, or a file system without links
+            try:
                 os.close(os.open(self.read, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
                 shutil.copyfile(self.shared, self.read)
-        except OSError:
+            except OSError:
+                return []
+        except (ValueError, KeyError):  # damaged
             return []
         return ["--partial-parse-file-path", str(self.read)]
+
+    def _open_sealed(self) -> bool:
+        """Write what dbt is to read, if the shared file is sealed; a plain one is left to be linked."""
+        with self.shared.open("rb") as shared:
+            if not is_sealed(shared.read(HEAD)):
+                return False
+            shared.seek(0)
+            raw = unseal(shared.read())
+        with os.fdopen(os.open(self.read, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as private:
+            private.write(raw)
+        return True
 
     def keep(self) -> None:
         """Let what dbt wrote replace the shared file, if it wrote anything. A full disk costs the cache, not the run."""
         try:
             if self.written.stat().st_size:
+                sealed = seal(self.written.read_bytes())
+                if sealed is None:
+                    self.forget()
+                    return
                 handle, copy = tempfile.mkstemp(dir=self.folder, prefix=".new-")  # 0600, and on the shared file's own disk
-                os.close(handle)
                 try:
-                    shutil.copyfile(self.written, copy)
+                    with os.fdopen(handle, "wb") as fresh:
+                        fresh.write(sealed)
                     Path(copy).replace(self.shared)
                 finally:
                     Path(copy).unlink(missing_ok=True)
-        except OSError:
+        except (OSError, ValueError):
             pass
         finally:
             self.drop()

@@ -15,6 +15,7 @@ from typing import Any
 import networkx as nx
 from dbt_common.exceptions import DbtBaseException, DbtInternalError
 
+from dbt_flow import redact
 from dbt_flow.errors import ProjectError
 from dbt_flow.project.parse_cache import ParseCache
 from dbt_flow.project.place import DbtProject, working_in
@@ -122,6 +123,7 @@ def parse(project: DbtProject, cache: Path, target_path: Path) -> Parsed:
         error = answer.exception or RuntimeError("dbt gave no manifest")
         raise refusal(error, project, inside=answer.inside, said=answer.errors) from None
     kept.keep()
+    redact.learn_fields(vars(answer.inside["runtime_config"].credentials))
     flags = answer.inside["flags"]
     with working_in(project.folder):
         profiles_dir = Path(flags.PROFILES_DIR).absolute()

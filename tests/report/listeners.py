@@ -116,7 +116,7 @@ def web(answer: Callable[[Request], Answer | None], tls: ssl.SSLContext | None =
             self.end_headers()
             self.wfile.write(out)
 
-        do_GET = do_POST = do_PUT = handle_one  # noqa: N815
+        do_GET = do_POST = do_PUT = handle_one
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+from told_runs import NODES, PLAN, failing, refused, rules, run
 
 from dbt_flow.plan.model import Plan
 from dbt_flow.records import RUN_CANCELLED, RunResult
@@ -13,8 +14,6 @@ from dbt_flow.report.alerts import MOST_PAGES, News, news, troubles
 from dbt_flow.report.causes import owner_of
 from dbt_flow.report.messages import Incident, Message
 from dbt_flow.report.rules import Rules
-
-from told_runs import NODES, PLAN, failing, refused, rules, run
 
 
 def after(*runs: RunResult, by: Rules | None = None, plan: Plan | None = PLAN) -> tuple[list[list[Message]], list[Incident]]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from listeners import Answer, PagerDuty, Request, self_signed, web
+from told_runs import OWNERS, PLAN, failing, rules, run
 
 from dbt_flow.destinations import Monitors
 from dbt_flow.errors import InputError
@@ -22,9 +24,6 @@ from dbt_flow.report.monitors import handles, install
 from dbt_flow.report.outbox import NotSent, Outbox
 from dbt_flow.report.trying import try_all
 from dbt_flow.state.store import FolderStore
-
-from listeners import Answer, PagerDuty, Request, self_signed, web
-from told_runs import OWNERS, PLAN, failing, rules, run
 
 KEY = "R0UT1NGKEY" * 3
 

@@ -7,14 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
+from listeners import Agent, udp_agent, unix_agent
+from told_runs import PLAN, failing, refused, rules, run
 
 from dbt_flow.report import statsd
 from dbt_flow.report.metric_names import BY_NAME, METRICS, table
 from dbt_flow.report.metrics import Around, Measured, measure, tag, trigger_kind, usage
 from dbt_flow.report.rules import Rules, metrics_on
-
-from listeners import Agent, udp_agent, unix_agent
-from told_runs import PLAN, failing, refused, rules, run
 
 DOCS = Path(__file__).parents[2] / "docs"
 LINE = re.compile(r"(dbt_flow\.[\w.]+):(\S+)\|(c|g|d)\|#(\S+)\Z")
