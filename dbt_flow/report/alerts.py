@@ -86,6 +86,14 @@ def news(rules: Rules, plan: Plan | None, result: RunResult, incidents: Iterable
     return News(tuple(writer.messages), tuple(writer.changed.values()), (*silent, *writer.unreachable))
 
 
+def alarm(rules: Rules, result: RunResult, lead: str, headline: str, incidents: Iterable[Incident]) -> News:
+    """News of a DAG that is not of a node: it is late, or will be. For its owner."""
+    writer = _Writer(rules, None, result, utc_moment(utc_text()))
+    still = tuple(incident for incident in incidents if incident.open)
+    writer.tell(Trouble(lead, (lead,), headline, rules.owner, "warning"), still)
+    return News(tuple(writer.messages), tuple(writer.changed.values()), tuple(writer.unreachable))
+
+
 def troubles(rules: Rules, plan: Plan | None, result: RunResult, today: date) -> tuple[list[Trouble], list[str]]:
     """What is to be told, worst first, and what is known and kept silent."""
     found: list[Trouble] = []
@@ -215,7 +223,7 @@ class _Writer:
             body = "\n".join(f"{name}: {value}" for name, value in details.items())
         links = [(self.rules.link(kind, result), words) for kind, words in (("card", "Card"), ("metaflow", "Metaflow"))]
         message = Message(
-            id=short("|".join((result.run, result.target, action, key, route.channel, route.variable, route.to))),
+            id=short("|".join((result.run or title, result.target, action, key, route.channel, route.variable, route.to))),
             created=utc_text(self.now),
             action=action,
             dedup=key,
@@ -237,17 +245,22 @@ def facts(trouble: Trouble, result: RunResult, plan: Plan | None) -> dict[str, s
     node, told = trouble.node, trouble.result
     names = [plan.by_id[at].name if plan and at in plan.by_id else name_of(at) for at in trouble.blocks[:_SHOWN_BLOCKED]]
     more = f" and {len(trouble.blocks) - len(names)} more" if len(trouble.blocks) > len(names) else ""
+    commands = {
+        "run": f"{result.run} on {result.target}, started {result.trigger}",
+        "retry": f"dbt-flow retry {result.run}",
+        "card": f"dbt-flow card {result.run}",
+    }
+    if not result.run:  # nothing has begun
+        commands = {"target": result.target, "start": f"dbt-flow run {result.dag}"}
     found = {
         "cause": one_line(trouble.headline, 500),
         "node": f"{node.name} ({node.path})" if node else name_of(trouble.lead) if told else "",
         "failing rows": f"{told.failures:,}" if told and told.failures is not None else "",
         "also": f"{len(trouble.nodes) - 1:,} other nodes with the same trouble" if len(trouble.nodes) > 1 else "",
         "owner": trouble.owner,
-        "blocks": f"{len(trouble.blocks):,}: {', '.join(names)}{more}" if trouble.blocks else "nothing",
+        "blocks": f"{len(trouble.blocks):,}: {', '.join(names)}{more}" if trouble.blocks else "nothing" if told else "",
         "message": clean(plain_message(told.message), 1_500) if told and told.message else "",
-        "run": f"{result.run} on {result.target}, started {result.trigger}",
-        "retry": f"dbt-flow retry {result.run}",
-        "card": f"dbt-flow card {result.run}",
+        **commands,
     }
     return {name: value for name, value in found.items() if value}
 

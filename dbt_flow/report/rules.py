@@ -58,7 +58,7 @@ class Rules(Record):
 
     def quarantined(self, node: Node | None, node_id: str) -> Mapping[str, str] | None:
         """The terms under which a test is known to be bad, over or not; None for every other. By its name, or its id."""
-        names = (node_id, node.name if node else name_of(node_id))
+        names = (node_id, *((node.id, node.name) if node else (name_of(node_id),)))
         for terms in self.alerts.get("quarantine", ()):
             if terms["test"] in names:
                 return dict(terms)

@@ -15,7 +15,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from dbt_flow.errors import DbtFlowError
 from dbt_flow.plan.model import Plan
 from dbt_flow.records import RunResult, utc_moment, utc_text
 from dbt_flow.redact import text as redacted
@@ -23,13 +22,14 @@ from dbt_flow.report import agentless, sender, statsd
 from dbt_flow.report.alerts import news
 from dbt_flow.report.channels import missing
 from dbt_flow.report.deadlines import lateness, schedule_delay
-from dbt_flow.report.messages import Incident, Message, short
+from dbt_flow.report.lateness import done_late
 from dbt_flow.report.metrics import Around, measure, usage
+from dbt_flow.report.news_kept import open_incidents, put_news, remembered_rules
 from dbt_flow.report.outbox import Outbox
 from dbt_flow.report.rules import Rules, metrics_on
 from dbt_flow.state.history import history
 from dbt_flow.state.runs import RunRecord, RunRef, find_runs
-from dbt_flow.state.store import FolderStore, get_json, put_json
+from dbt_flow.state.store import FolderStore
 
 TOLD = "told.json"
 """Of a run: when others were told. A run with rules and without it is still to be told."""
@@ -59,7 +59,7 @@ def tell_others(
     :param own: this very process ran the step: what it has used is the step's
     """
     try:
-        said = facts.get("telling")
+        said = facts.get("telling") or remembered_rules(record.store, result.dag)
         if not said or not isinstance(record.store, FolderStore):
             return
         rules = Rules.from_dict(said)
@@ -103,35 +103,16 @@ def tell_all_untold(store: FolderStore) -> int:
     return found
 
 
-def put_news(store: FolderStore, target: str, dag: str, messages: tuple[Message, ...], incidents: tuple[Incident, ...]) -> None:
-    """Keep messages in the outbox, then what is open: a crash in between tells twice under one key, never not at all."""
-    Outbox(store).put(messages)
-    for incident in incidents:
-        put_json(store, f"alerts/{target}/{dag}/{short(incident.dedup)}.json", incident.to_dict())
-
-
-def open_incidents(store: FolderStore, target: str, dag: str) -> tuple[Incident, ...]:
-    """What was told as broken and is not mended; a damaged document costs itself."""
-    found = []
-    for name in store.list(f"alerts/{target}/{dag}"):
-        try:
-            document = get_json(store, f"alerts/{target}/{dag}/{name}")
-            incident = Incident.from_dict(document or {})
-        except (DbtFlowError, TypeError):
-            continue
-        if incident.open:
-            found.append(incident)
-    return tuple(found)
-
-
 def _keep_news(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResult) -> list[str]:
     """Put what is to be told where it cannot be lost; gives what somebody should know of it."""
     store = record.store
     assert isinstance(store, FolderStore)  # noqa: S101 - tell_others has looked
-    told = news(rules, plan, result, open_incidents(store, result.target, result.dag))
-    put_news(store, result.target, result.dag, told.messages, told.incidents)
-    record.put(TOLD, {"at": utc_text(), "messages": len(told.messages)})
-    routes = dict.fromkeys(message.route for message in told.messages)
+    there = open_incidents(store, result.target, result.dag)
+    told = news(rules, plan, result, there)
+    messages = (*told.messages, *done_late(rules, result, there))
+    put_news(store, result.target, result.dag, messages, told.incidents)
+    record.put(TOLD, {"at": utc_text(), "messages": len(messages)})
+    routes = dict.fromkeys(message.route for message in messages)
     return [*told.silent, *(why for route in routes if (why := missing(route)))]
 
 
