@@ -76,6 +76,7 @@ CODES: Mapping[str, str] = {
     "run-failed": "the run is not good",
     "run-cancelled": "the run was stopped",
     "timeout": "the run took longer than its timeout",
+    "stale-sources": "sources that the DAG requires to be fresh are not",
     "launcher-gone": "the process that started the task is gone",
 }
 """Every code with what it means; ``docs/errors.md`` prints this table and a test holds the two together."""

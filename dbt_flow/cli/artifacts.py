@@ -19,12 +19,12 @@ from dbt_flow.errors import StateError
 def command(context: Context, run: str, folder: str, target: str | None) -> int:
     """Write manifest.json and run_results.json of a run, as dbt wrote them, into a folder.
 
-    The results of several attempts are merged. A run that died has entries for every node that it planned.
+    With `require_fresh` also sources.json. The results of several attempts are merged. A run that died has entries for every node that it planned.
     """
     record = find(context.settings, run, target)
     settled(record)
     kept = record.get("artifacts.json") or {}
-    found = {"run_results.json": record.store.get(f"{record.ref.folder}/run_results.json")}
+    found = {name: record.store.get(f"{record.ref.folder}/{name}") for name in ("run_results.json", "sources.json")}
     if "manifest" in kept:
         found["manifest.json"] = record.store.get(f"manifests/{kept['manifest']}.json")
     there = {name: value for name, value in found.items() if value is not None}

@@ -93,8 +93,24 @@ def _show(dag: Dag, found: Any) -> None:
     screen.print(table)
     if len(plan.steps) > _SHOWN:
         screen.print(f"and {len(plan.steps) - _SHOWN} more steps; --json has them all")
+    if any(item.decision != "run" for item in found.decisions):
+        screen.print(_decided(found))
     for note in found.notes:
         screen.print(Text(note, style="yellow"))
+
+
+def _decided(found: Any) -> Any:
+    """What a run would do with each node, and why."""
+    from rich import box  # only for people
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("node", "decision", "reason"):
+        table.add_column(column, overflow="fold")
+    for item in found.decisions[:_SHOWN]:
+        table.add_row(Text(found.plan.by_id[item.id].name), item.decision, Text(item.reason))
+    return table
 
 
 def _resolved(dag: Dag, as_json: bool) -> int:

@@ -24,6 +24,7 @@ from dbt_flow.settings import Settings
 @click.option("--upstream", is_flag=True, help="Build the tables of other DAGs that are missing, too.")
 @click.option("--defer-to", metavar="TARGET", help="Read tables that are missing here from that target (dbt's defer).")
 @click.option("--compare-to", metavar="DIR", help="A folder with a manifest.json, for `state:` in selections. [last good run]")
+@click.option("--no-reuse", is_flag=True, help="Build everything, whatever the DAG's `reuse` says.")
 @click.option("--print-metrics", is_flag=True, help="Show each metric that is sent, or would be, when the run has ended.")
 @click.option("--project-dir", metavar="DIR", help="Run this dbt project; needs no dbt_flow.yml.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")

@@ -33,6 +33,11 @@ def hooks_that_failed(recorder: Recorder) -> str:
     return "; ".join(f"{hook.id.split('.')[-1]}: {hook.message}" for hook in recorder.hooks.values() if not hook.good)
 
 
+def has_hooks(parsed: Parsed) -> bool:
+    """Whether the project or one of its packages has ``on-run-start`` or ``on-run-end``."""
+    return any(node.startswith("operation.") for node in parsed.manifest.nodes)
+
+
 def keep_manifest(store: Store, parsed: Parsed) -> str:
     """Keep the manifest once, however many runs share it, and before anything is built; gives its digest."""
     key = f"manifests/{parsed.manifest_digest}.json"

@@ -12,6 +12,7 @@ from dbt_flow.pipeline.building import keep_manifest
 from dbt_flow.pipeline.isolation import ON_END, ON_START, Compiled, Isolation, StepNeeds, arrows, new_key, sweep
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.prepare import Phase, Prepared, prepare, target_folder, why
+from dbt_flow.pipeline.softened import soften
 from dbt_flow.pipeline.upstream import deferred, with_upstream
 from dbt_flow.plan.waves import ISOLATED, WARM, flow_steps, make_waves
 from dbt_flow.project.seams.contents import packed

@@ -13,17 +13,23 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dbt_flow import __version__
+from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.attempt import Attempt, Task, Told, reused
-from dbt_flow.pipeline.building import hooks_that_failed, keep_manifest, longest_first
+from dbt_flow.pipeline.building import has_hooks, hooks_that_failed, keep_manifest, longest_first
+from dbt_flow.pipeline.fresh import require_fresh, stale_decision
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.prepare import Prepared, prepare, target_folder, why
+from dbt_flow.pipeline.reuse import Judged, judge_reuse, keep_made
 from dbt_flow.pipeline.settle import Ending, complete, judge
+from dbt_flow.pipeline.softened import soften, told_softened
 from dbt_flow.pipeline.upstream import deferred, explain_missing, with_upstream
 from dbt_flow.plan.decide import decide
 from dbt_flow.plan.model import Decision, Plan
+from dbt_flow.plan.reuse import withheld
 from dbt_flow.project.refusals import refusal
-from dbt_flow.records import SUCCESS
+from dbt_flow.records import SKIPPED, SUCCESS, NodeResult
 from dbt_flow.run.engine import Build, Engine, Outcome
+from dbt_flow.run.hooks import Hooks
 from dbt_flow.run.lock import database_lock
 from dbt_flow.state.durations import learn_durations
 from dbt_flow.state.runs import RunRecord
@@ -44,6 +50,8 @@ class _Whole(Attempt[Told]):
 
     prepared: Prepared | None = None
     decisions: tuple[Decision, ...] = ()
+    judged: Judged | None = None
+    """With ``reuse``: what holds already."""
 
     # ---- the story
 
@@ -60,14 +68,20 @@ class _Whole(Attempt[Told]):
             if not self._to_run():
                 return Ending()
             who = f"{self._pathspec} ({self.job.dag.owner})"
+            self._require_fresh(prepared, who)
             database = prepared.parsed.target.path
             stack.enter_context(database_lock(Path(database) if database else None, who, self._phase))
             with_missing = with_upstream(prepared, self._phase) if self.job.options.upstream else prepared
             if with_missing is not prepared:
                 prepared = with_missing
                 self._open_record(prepared)
+            self._reuse(prepared)
+            if not self._to_run() and not has_hooks(prepared.parsed):
+                return Ending()
             self.engine = Engine(self.recorder)
             outcome = self.engine.build(self._order(prepared))
+            if self.judged is not None:
+                keep_made(self.judged, self._to_run(), self.recorder.snapshot()[0], self._pathspec)
             return self._ended(prepared, outcome)
 
     def _prepare(self, target_path: Path) -> Prepared:
@@ -84,9 +98,13 @@ class _Whole(Attempt[Told]):
         follows = self._carry(plan)
         self.decisions = decide(plan, frozenset(self.carried), follows, why=why(self.job.dag))
         self.record.put("plan.json", plan.to_dict())
-        self.record.put(f"decisions-{self.task.attempt}.json", [decision.to_dict() for decision in self.decisions])
         self.record.begin_attempt(self.task.attempt, self._facts())
         self.record.put("artifacts.json", {"manifest": keep_manifest(self.job.store, prepared.parsed)})
+        self._announce(plan)
+
+    def _announce(self, plan: Plan) -> None:
+        """Record and tell what is decided."""
+        self.record.put(f"decisions-{self.task.attempt}.json", [decision.to_dict() for decision in self.decisions])
         to_run = self._to_run()
         self.carried = {node: result for node, result in self.carried.items() if node not in to_run}
         self.recorder.watch(to_run, self.record)
@@ -98,6 +116,29 @@ class _Whole(Attempt[Told]):
             carried=len(self.carried),
         )
 
+    def _require_fresh(self, prepared: Prepared, who: str) -> None:
+        try:
+            require_fresh(prepared, self.record, who, self._phase)
+        except DbtFlowError as error:
+            why_not = stale_decision(error)
+            if why_not:
+                self.carried |= {node: NodeResult(node, SKIPPED, reason=why_not) for node in self._to_run()}
+                self.decisions = tuple(
+                    replace(each, decision="skip", reason=why_not) if each.decision == "run" else each
+                    for each in self.decisions
+                )
+                self._announce(prepared.plan)
+            raise
+
+    def _reuse(self, prepared: Prepared) -> None:
+        """Leave out what holds already, where the DAG says ``reuse: unchanged``."""
+        if self.job.dag.reuse != "unchanged":
+            return
+        self.judged = judge_reuse(prepared, self.decisions, {**self.job.dag.vars, **self.parameters}, self._phase)
+        self.decisions = self.judged.decisions
+        self.carried |= self.judged.results()
+        self._announce(prepared.plan)
+
     def _order(self, prepared: Prepared) -> Build:
         job, parsed = self.job, prepared.parsed
         chosen = job.dag.selection
@@ -108,14 +149,16 @@ class _Whole(Attempt[Told]):
         inlined = frozenset(node.id for node in prepared.plan.inlined)
         defer = deferred(job, parsed, self._phase) if job.options.defer_to else ()
         values = {**job.dag.vars, **self.parameters}
+        soften(job.dag, prepared.plan, parsed)
         self._phase("building")
         return Build(
             manifest=parsed.manifest,
             sample_rows=job.sample_rows,
             arguments=(*parsed.arguments(), *defer),
             selection=tuple(selection),
-            nodes=to_run | inlined,
-            whole=len(to_run) == len(prepared.plan.nodes) and not job.options.upstream,
+            nodes=to_run | inlined if to_run else frozenset(),
+            whole=len(to_run) == len(prepared.plan.nodes) and not job.options.upstream and not job.dag.tests.exclude,
+            hooks=None if to_run else Hooks(),
             vars=values if self.parameters else {},
             folder=parsed.project.folder,
             graph=parsed.graph,
@@ -149,10 +192,13 @@ class _Whole(Attempt[Told]):
         if self.recorder.trouble is not None and ending.error is None:
             ending = Ending(self.recorder.trouble)
         results, running = self.recorder.snapshot()
-        nodes = complete(plan, {**self.carried, **results}, running, ending) if plan else ()
+        known = {**self.carried, **results}
+        if plan is not None and self.judged is not None:
+            known = withheld(plan, known, self.judged.reused)
+        nodes = complete(plan, known, running, ending) if plan else ()
         result = judge(self._blank(), plan, nodes, ending)
         last = self.task.attempt >= self.job.dag.retries or result.status == SUCCESS or ending.final
-        return self._told(result, last, refused=self.prepared is None)
+        return self._told(told_softened(self.job.dag, plan, result), last, refused=self.prepared is None)
 
     # ---- parts
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.prepare import Phase, Prepared, prepare, target_folder, why
+from dbt_flow.pipeline.reuse import judge_reuse
 from dbt_flow.pipeline.upstream import builders, missing_hint, missing_upstream, read_from_others
 from dbt_flow.plan.decide import decide
 from dbt_flow.plan.model import Decision, Plan
@@ -41,24 +45,47 @@ def forecast(job: Job, phase: Phase) -> Forecast:
     with target_folder(job) as folder:
         prepared = prepare(job, folder, phase)
         decisions = decide(prepared.plan, why=why(job.dag))
+        notes: tuple[str, ...] = ()
+        if job.dag.reuse == "unchanged":
+            decisions, notes = _reuse(prepared, decisions, phase)
         if not read_from_others(prepared.plan):
-            return Forecast(prepared.plan, decisions)
+            return Forecast(prepared.plan, decisions, notes=notes)
         phase("looking for the tables that it reads")
         try:
             missing = _look(prepared)
         except (_Held, DbtFlowError) as error:
             note = f"whether the tables that it reads are there could not be seen: {error}"
-            return Forecast(prepared.plan, decisions, notes=(note,))
+            return Forecast(prepared.plan, decisions, notes=(*notes, note))
         if not missing:
-            return Forecast(prepared.plan, decisions)
+            return Forecast(prepared.plan, decisions, notes=notes)
         by = builders(job, missing)
-        return Forecast(prepared.plan, decisions, missing, by, (missing_hint(job, prepared.plan, missing, by),))
+        return Forecast(prepared.plan, decisions, missing, by, (*notes, missing_hint(job, prepared.plan, missing, by)))
 
 
 def _look(prepared: Prepared) -> tuple[str, ...]:
+    with _locked(prepared):
+        return missing_upstream(prepared)
+
+
+def _reuse(prepared: Prepared, decisions: tuple[Decision, ...], phase: Phase) -> tuple[tuple[Decision, ...], tuple[str, ...]]:
+    """The decisions of a run that would begin now with its parameters' defaults."""
+    dag = prepared.job.dag
+    try:
+        values = dag.parameters({}, datetime.now(ZoneInfo(dag.timezone)).date())
+        with _locked(prepared):
+            judged = judge_reuse(prepared, decisions, {**dag.vars, **values}, phase)
+    except (_Held, DbtFlowError) as error:
+        return decisions, (f"what a run would reuse could not be seen: {error}",)
+    return judged.decisions, (f"nothing is reused: {judged.note}",) if judged.note else ()
+
+
+@contextmanager
+def _locked(prepared: Prepared) -> Iterator[None]:
+    """Hold the DuckDB file, or give up at once."""
+
     def held(sentence: str) -> None:
         raise _Held(sentence)
 
     path = prepared.parsed.target.path
     with database_lock(Path(path) if path and Path(path).exists() else None, "dbt-flow plan", held):
-        return missing_upstream(prepared)
+        yield

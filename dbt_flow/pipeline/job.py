@@ -20,6 +20,7 @@ OPTION_VARIABLES: Mapping[str, str] = {
     "defer_to": "DBT_FLOW_DEFER_TO",
     "compare_to": "DBT_FLOW_COMPARE_TO",
     "trigger": "DBT_FLOW_TRIGGER",
+    "no_reuse": "DBT_FLOW_NO_REUSE",
 }
 """What ``dbt-flow run`` says beyond the DAG file, and the variable in which it tells the flow file's process."""
 
@@ -42,6 +43,8 @@ class Options:
     """A folder with a manifest.json, for ``state:`` in a selection."""
     trigger: str | None = None
     """What started the run, in words."""
+    no_reuse: str | None = None
+    """When set: everything runs, whatever the DAG's ``reuse`` says."""
 
     @classmethod
     def from_environment(cls) -> Options:

@@ -14,6 +14,7 @@ import psutil
 
 from dbt_flow.errors import DbtFlowError, ProjectError, Refusals
 from dbt_flow.pipeline.job import Job
+from dbt_flow.pipeline.softened import without_excluded
 from dbt_flow.plan.making import make_plan
 from dbt_flow.plan.model import Plan
 from dbt_flow.project.at_parse import parameters_at_parse
@@ -76,7 +77,7 @@ def plan_of(job: Job, parsed: Parsed) -> Prepared:
     :raises DbtFlowError: dbt refuses the selection, or it is empty, or a parameter is used where it cannot take effect.
     """
     dag = job.dag
-    selected = _select(job, parsed)
+    selected = without_excluded(dag, _select(job, parsed), lambda words: select(parsed, words))
     early = parameters_at_parse(parsed, tuple(dag.params), selected) if dag.params else ()
     if early:
         raise early[0] if len(early) == 1 else Refusals(early)

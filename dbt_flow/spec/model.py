@@ -18,11 +18,6 @@ from dbt_flow.spec.values import DURATION_SCHEMA, TEXTS_SCHEMA, Duration, Memory
 from dbt_flow.yamlfile import kind_of, show
 
 NOT_YET: dict[str, str] = {
-    "isolate": "models do not run as steps of their own yet: all run in one dbt",
-    "resources": "memory and cpu are not passed on yet",
-    "tests": "tests cannot be softened or left out yet: they gate as in dbt build",
-    "require_fresh": "the freshness of sources is not looked at yet",
-    "reuse": "every run builds everything that it selects; nothing is reused yet",
 }
 """Keys that are read and checked in full, and refused when they are set to something other than their default: they have no
 effect yet, and nothing is promised in silence. The change that builds one deletes its line."""
@@ -178,6 +173,10 @@ class DagKeys(Strict):
                 raise refusal(
                     "bad-value", f"{name} stands under vars and under params", "keep one of the two", key=f"vars.{name}"
                 )
+        for key, said in (("reuse", self.reuse != "off"), ("require_fresh", self.require_fresh is not None)):
+            if said and self.isolate:
+                message = f"{key} and isolate do not go together yet: each step decides for itself"
+                raise refusal("bad-value", message, "delete one of the two", key=key)
         if self.selector and (self.select or self.exclude):
             message = "selector goes alone: dbt ignores select and exclude beside it"
             raise refusal("bad-value", message, "delete selector, or the others", key="selector")

@@ -41,8 +41,11 @@ class Answer:
     """What dbt complained of as events before it gave up; the exception may not repeat it."""
 
 
-def ask(arguments: Sequence[str]) -> Answer:
-    """Run one dbt command in this process, in the folder that the process is in. Raises nothing of dbt's."""
+def ask(arguments: Sequence[str], manifest: Any = None) -> Answer:
+    """Run one dbt command in this process, in the folder that the process is in. Raises nothing of dbt's.
+
+    :param manifest: one that is parsed already: the command then pays no parse.
+    """
     inside: dict[str, Any] = {}
     seen: list[Mapping[str, Any]] = []
     said: dict[str, list[str]] = {"warn": [], "error": []}
@@ -55,7 +58,7 @@ def ask(arguments: Sequence[str]) -> Answer:
         if event.info.level in said and event.info.name not in REPEATED:
             said[event.info.level].append(event.info.msg)
 
-    answer = dbtRunner(callbacks=[listen]).invoke(list(arguments))
+    answer = dbtRunner(manifest=manifest, callbacks=[listen]).invoke(list(arguments))
     for found in seen:
         inside.update(found)
     return Answer(answer.result, answer.exception, inside, tuple(said["warn"]), tuple(said["error"]))

@@ -1,0 +1,25 @@
+"""When a source was last loaded, as ``dbt source freshness`` asks it (``dbt.task.freshness.FreshnessRunner.execute``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dbt.clients import jinja
+from dbt.context.providers import RuntimeProvider, SourceContext
+
+
+def loaded_at(adapter: Any, config: Any, manifest: Any, key: str) -> str | None:
+    """The source's ``loaded_at_query`` or the highest ``loaded_at_field``, as text; None for a source that has neither."""
+    source = manifest.sources[key]
+    relation = adapter.Relation.create_from(config, source)
+    query = getattr(source, "loaded_at_query", None)  # since dbt 1.10
+    with adapter.connection_named(key, source):
+        if query:
+            context = SourceContext(source, config, manifest, RuntimeProvider(), None).to_dict()
+            sql = jinja.get_rendered(query, context, source)
+            _, answer = adapter.calculate_freshness_from_custom_sql(relation, sql, macro_resolver=manifest)
+        elif source.loaded_at_field:
+            _, answer = adapter.calculate_freshness(relation, source.loaded_at_field, None, macro_resolver=manifest)
+        else:
+            return None
+    return str(answer["max_loaded_at"].isoformat())
