@@ -111,6 +111,7 @@ def _store(prepared: Prepared, found: Isolation, parts: dict[str, list[str]], ph
     job, parsed = prepared.job, prepared.parsed
     sweep(job.store)
     compiled = Compiled(job.store, found.key)
+    soften(prepared.job.dag, prepared.plan, parsed)
     compiled.put(found, prepared.plan, parts, packed(parsed.manifest))
     keep_manifest(job.store, parsed)
     if job.options.defer_to:
