@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from dbt_flow.project.code_of import CodeReader
@@ -13,7 +14,7 @@ from dbt_flow.records import Facts, Node
 
 def facts(parsed: Parsed, selected: Iterable[str]) -> Facts:
     """The facts of ``selected``, which :func:`.selecting.select` gave for the same ``parsed``."""
-    reader = _Reader(parsed)
+    reader = _reader(parsed)
     chosen = sorted(selected)
     inlined = {key for key in chosen if reader.inlined(key)}
     planned = [key for key in chosen if key not in inlined]
@@ -24,6 +25,12 @@ def facts(parsed: Parsed, selected: Iterable[str]) -> Facts:
         surroundings=tuple(reader.node(key) for key in around),
         parents=reader.parents,
     )
+
+
+@lru_cache(maxsize=2)
+def _reader(parsed: Parsed) -> _Reader:
+    """One reading of a manifest serves all its selections."""
+    return _Reader(parsed)
 
 
 class _Reader:
