@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -11,22 +12,23 @@ from dbt_flow.cli.terminal import Context, emit_json
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag, load_fleet, next_starts
 
-COLUMNS = ("name", "owner", "starts", "next start", "file")
-"""Of the table, each a key of a row. The last run joins them here and in :func:`_row`."""
+COLUMNS = ("name", "owner", "starts", "next start", "now", "file")
+"""Of the table, each a key of a row."""
 
 
 @click.command("list", short_help="Show all DAGs.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 @click.pass_obj
 def command(context: Context, as_json: bool) -> int:
-    """Show all DAGs: owner, what starts them, and when next.
+    """Show all DAGs: owner, what starts them, when next, and which are running, waiting or held under dbt-flow serve.
 
     A file that is wrong is shown with the number of its errors, and does not stop the others; dbt-flow validate says more.
     """
     settings = context.settings
     fleet = load_fleet(settings)
     now = datetime.now(timezone.utc)
-    rows = [_row(settings, dag, now) for dag in fleet.dags]
+    stands = _where_they_stand(settings, fleet.dags, now)
+    rows = [_row(dag, now, stands) for dag in fleet.dags]
     rows += [_bad_row(file, len(errors)) for file, errors in fleet.bad.items()]
     rows.sort(key=lambda row: row["file"])
     if as_json:
@@ -39,13 +41,26 @@ def command(context: Context, as_json: bool) -> int:
     return 0
 
 
-def _row(settings: Settings, dag: Dag, now: datetime) -> dict[str, Any]:  # noqa: ARG001 - the last run will need the settings
+def _where_they_stand(settings: Settings, dags: Iterable[Dag], now: datetime) -> dict[str, str]:
+    """What dbt-flow serve has noted of each; nothing when it never ran here."""
+    if not (settings.state / "serve" / "events.sqlite").is_file():
+        return {}
+    from dbt_flow.serve.eventlog import EventLog
+    from dbt_flow.serve.listeners import of_dag, user_branch
+    from dbt_flow.serve.now import now_of
+
+    log, branch = EventLog(settings.state, readonly=True), user_branch(settings)
+    return {dag.name: now_of(log, of_dag(dag, settings.project, branch), now.timestamp()).text for dag in dags}
+
+
+def _row(dag: Dag, now: datetime, stands: Mapping[str, str]) -> dict[str, Any]:
     starts = next_starts(dag, now, 1)
     return {
         "name": dag.name,
         "owner": dag.owner,
         "starts": dag.trigger.text,
         "next start": starts[0].at.isoformat() if starts else None,
+        "now": stands.get(dag.name) or None,
         "file": dag.file,
         "errors": 0,
     }
@@ -53,7 +68,7 @@ def _row(settings: Settings, dag: Dag, now: datetime) -> dict[str, Any]:  # noqa
 
 def _bad_row(file: str, errors: int) -> dict[str, Any]:
     name = file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-    return {"name": name, "owner": None, "starts": None, "next start": None, "file": file, "errors": errors}
+    return {"name": name, "owner": None, "starts": None, "next start": None, "now": None, "file": file, "errors": errors}
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

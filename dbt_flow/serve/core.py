@@ -95,7 +95,7 @@ def arrive(listener: Listener, standing: Standing, name: str, arrival: Arrival) 
         return _fired(standing, arrival.at), (Action("start", {name: arrival}),)
     actions: list[Action] = []
     if name in standing.arrived:
-        actions.append(Action("replaced", {name: standing.arrived[name]}, why=f"a later {name} took its place"))
+        actions.append(Action("replaced", {name: standing.arrived[name]}, why="a later one took its place"))
     arrived = {**standing.arrived, name: arrival}
     if set(arrived) >= set(listener.waits):
         together, apart = _together(listener, arrived)
@@ -151,7 +151,9 @@ def _otherwise(listener: Listener, standing: Standing, now: float, why: str) -> 
     if listener.otherwise == "skip":
         return fresh, (Action("skip", standing.arrived, missing, why),)
     # It counts for the round that has just ended, and not for the next.
-    return replace(fresh, fired=now if standing.round is None else standing.round), (Action("start", standing.arrived, missing, why),)
+    return replace(fresh, fired=now if standing.round is None else standing.round), (
+        Action("start", standing.arrived, missing, why),
+    )
 
 
 def _together(listener: Listener, arrived: Mapping[str, Arrival]) -> tuple[Mapping[str, Arrival], tuple[str, ...]]:

@@ -245,7 +245,7 @@ class Runtime:
                 return
             with self.log.transaction():
                 for event in events:
-                    only = event.payload.get("dbt_flow_replay_to") if event.source == "cli" else None
+                    only = event.payload.get("dbt_flow_replay_to")
                     if only in self.listening.by_name:
                         self.intake.give(event, str(only), self.clock())
                     else:

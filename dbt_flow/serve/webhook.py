@@ -42,6 +42,9 @@ STATUS: Mapping[str, HTTPStatus] = {
 }
 _LOOPBACK_NAMES = ("localhost", "host.docker.internal")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
+_OF_PAGES = "; connect-src 'self'"
+_OF_CARDS = "; sandbox allow-scripts allow-popups"
+"""A card shows what data and models said: it gets an origin of its own, from which nothing here can be reached."""
 
 Page = Callable[[str, Mapping[str, str]], tuple[str, str] | None]
 """Path and query to (content type, text); None when there is no such page."""
@@ -226,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Referrer-Policy", "no-referrer")
-        self.send_header("Content-Security-Policy", _POLICY)
+        self.send_header("Content-Security-Policy", _POLICY + (_OF_CARDS if self.path.startswith("/cards/") else _OF_PAGES))
         if status == HTTPStatus.UNAUTHORIZED:
             self.send_header("WWW-Authenticate", 'Basic realm="dbt-flow"')
         if status == HTTPStatus.SERVICE_UNAVAILABLE:

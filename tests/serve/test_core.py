@@ -28,7 +28,9 @@ LISTENERS = st.builds(
 )
 
 
-def story(listener: Listener, happenings: list[tuple[str, float]]) -> tuple[Standing, list[tuple[float, Action]], dict[int, str]]:
+def story(
+    listener: Listener, happenings: list[tuple[str, float]]
+) -> tuple[Standing, list[tuple[float, Action]], dict[int, str]]:
     """Run a listener through happenings; the clock is looked at whenever it asks for it, as the runtime does."""
     standing, now, done, sent = Standing(), START, [], {}
     for number, (what, wait) in enumerate(happenings):
@@ -84,7 +86,9 @@ def test_each_round_has_at_most_one_verdict(listener: Listener, happenings: list
 
 @settings(max_examples=200, deadline=None)
 @given(LISTENERS, HAPPENINGS, st.floats(0, 3 * DAY))
-def test_a_clock_that_is_set_back_ends_no_round_twice(listener: Listener, happenings: list[tuple[str, float]], back: float) -> None:
+def test_a_clock_that_is_set_back_ends_no_round_twice(
+    listener: Listener, happenings: list[tuple[str, float]], back: float
+) -> None:
     standing, _, _ = story(listener, happenings)
     now = START + sum(wait for _, wait in happenings)
     standing, _ = pass_time(listener, standing, now)

@@ -83,7 +83,9 @@ def quiet(stand: Stand, server: Lives, seconds: float = 60) -> EventLog:
     """Wait until all is done; begin again whenever it is dead."""
     log, deadline, calm = EventLog(stand.state, readonly=True), time.monotonic() + seconds, 0
     while calm < 8:
-        assert time.monotonic() < deadline, [dict(row) for row in log.db.execute("SELECT * FROM deliveries WHERE state <> 'done'")]
+        assert time.monotonic() < deadline, [
+            dict(row) for row in log.db.execute("SELECT * FROM deliveries WHERE state <> 'done'")
+        ]
         if not server.alive():
             server.begin()
         counts = log.counts()

@@ -37,7 +37,9 @@ def test_what_ends_while_nobody_looks_starts_what_waits(stand: Stand) -> None:
 
     from stand import RUN
 
-    subprocess.run([sys.executable, str(RUN), str(stand.state), "one", "by-hand", str(stand.folder), "0", "success"], check=True)
+    subprocess.run(
+        [sys.executable, str(RUN), str(stand.state), "one", "by-hand", str(stand.folder), "0", "success"], check=True
+    )
     runtime = stand.runtime()
     settle(runtime)
     assert stand.ended() == {"one": 1, "two": 1}
@@ -134,7 +136,11 @@ def test_a_bound_on_runs_at_once(stand: Stand) -> None:
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [("2026-13-01", "refused: the parameter day is"), ([1], "refused: the parameter day of one takes a date"), (None, "refused")],
+    [
+        ("2026-13-01", "refused: the parameter day is"),
+        ([1], "refused: the parameter day of one takes a date"),
+        (None, "refused"),
+    ],
 )
 def test_parameters_that_do_not_fit(stand: Stand, value: object, told: str) -> None:
     stand.dag("one", "{event: {name: go, params: {day: when}}}", "params: {day: {type: date, default: today}}\n")
