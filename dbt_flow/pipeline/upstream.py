@@ -146,4 +146,7 @@ def explain_missing(job: Job, prepared: Prepared, recorder: Recorder) -> None:
 
 
 def _tables_above_any(parsed: Parsed, node: str) -> set[str]:
+    unit = parsed.manifest.unit_tests.get(node)
+    if unit is not None:  # it reads the columns of what its model reads
+        node = unit.depends_on.nodes[0]
     return _tables_above(parsed, node) if node in parsed.manifest.nodes else set()

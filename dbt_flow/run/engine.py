@@ -24,6 +24,7 @@ import json
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ from dbt_flow.run.recorder import Recorder
 _DbtBuildTask = dbt.task.build.BuildTask
 
 _CANCEL_WITHIN = 2.0  # seconds that the warehouse has to take back what is running
+_CANCEL_EVERY = 0.1
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Engine:
             return
         if hasattr(task, "_raise_next_tick"):
             task._raise_next_tick = KeyboardInterrupt()
-        canceller = threading.Thread(target=_cancel_queries, args=(task,), daemon=True)
+        canceller = threading.Thread(target=_cancel_queries, args=(task, self.recorder.running), daemon=True)
         canceller.start()
         canceller.join(_CANCEL_WITHIN)
 
@@ -290,12 +292,15 @@ def _time(text: str) -> str | None:
     return utc_text(utc_moment(text)) if text else None
 
 
-def _cancel_queries(task: Any) -> None:
+def _cancel_queries(task: Any, running: Mapping[str, str]) -> None:
+    """Cancel, and again while something runs: a node that has just started has not sent its query yet."""
     with suppress(Exception):  # the process ends next; what cannot be cancelled ends with it
         adapter = get_adapter(task.config)
-        if adapter.is_cancelable():
+        until = time.monotonic() + _CANCEL_WITHIN
+        while adapter.is_cancelable() and running and time.monotonic() < until:
             with adapter.connection_named("dbt-flow-cancel"):
                 list(adapter.cancel_open_connections())
+            time.sleep(_CANCEL_EVERY)
 
 
 @contextmanager
