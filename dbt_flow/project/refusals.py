@@ -87,6 +87,7 @@ def refusal(
         _packages,
         _version,
         _env_var,
+        _no_profiles,
         _profile,
         _adapter,
         _target,
@@ -163,6 +164,18 @@ def _env_var(it: Complaint) -> ProjectError | None:
     at = whereabouts.line_with(file, name) if file else whereabouts.only_file_with(it.project.folder, name)
     code = {"profile": "dbt-profile", "flags": "dbt-project", "project": "dbt-project"}.get(it.stage, "dbt-parse")
     return ProjectError(code, f"the environment variable {name} is not set", place=at, hint=f"export {name}=...")
+
+
+def _no_profiles(it: Complaint) -> ProjectError | None:
+    """dbt asks for ``~/.dbt`` before it says which profile it misses; a machine that never ran dbt has none."""
+    if it.kind != "DbtUsageException" or not re.fullmatch(r"Path '.*' does not exist\.?", it.text):
+        return None
+    root = it.project.folder / "dbt_project.yml"
+    message = f"there is no profiles.yml in {it.project.folder} or in ~/.dbt"
+    at = whereabouts.line_with(root, "profile:")
+    return ProjectError(
+        "dbt-profile", message, place=at, hint="write profiles.yml there, or name its folder: --profiles-dir DIR"
+    )
 
 
 def _profile(it: Complaint) -> ProjectError | None:

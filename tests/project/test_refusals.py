@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dbt.cli.exceptions import DbtUsageException
 from projects import PROFILE, PROJECT, chain, write
 
 from dbt_flow.errors import CODES, ProjectError
@@ -128,3 +129,13 @@ def test_a_locked_database_names_its_holder(tmp_path: Path) -> None:
 
 def test_dbts_headings_and_colours_go_and_its_words_stay() -> None:
     assert cleaned("\x1b[31mEncountered an error:\x1b[0m\nRuntime Error\n  it is so\n\n    and so\n") == "it is so\nand so"
+
+
+def test_a_machine_without_a_dbt_folder_is_told_of_the_profile(tmp_path: Path) -> None:
+    project = chain(tmp_path / "shop", "a")
+    (project / "profiles.yml").unlink()
+    complaint = DbtUsageException("Path '/home/somebody/.dbt' does not exist")  # dbt's words when even the folder is missing
+    error = refusal(complaint, DbtProject(project))
+    assert (error.code, error.place and error.place.line) == ("dbt-profile", 3)
+    assert "there is no profiles.yml" in error.message
+    assert "--profiles-dir" in str(error.hint)
