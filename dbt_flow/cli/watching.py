@@ -71,7 +71,8 @@ def tell(settings: Settings, result: RunResult, as_json: bool) -> None:
         emit_json(document(result, plan, card))
         return
     screen = console(stdout=True)
-    for line in story(plan, result, width=screen.width):
+    retry = {"retry": f"dbt-flow retry {result.run}"} if result.nodes else {}
+    for line in story(plan, result, width=screen.width, commands=retry):
         screen.print(line.text, style=line.style or None)
     if card:
         click.echo(f"Card: {card}")

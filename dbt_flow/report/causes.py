@@ -91,6 +91,20 @@ def owner_of(plan: Plan | None, node: Node | None, otherwise: str) -> str:
     return (tested.owner if tested else None) or node.owner or otherwise
 
 
+def owner_rule(plan: Plan | None, node: Node | None, otherwise: str) -> str:
+    """Why a node is its owner's, in words: the rule of :func:`owner_of` that held."""
+    if node is None:
+        return "owner of the DAG" if otherwise else ""
+    how = {"meta": "in its dbt meta", "group": f"owner of its group {node.group}"}
+    if node.owner:
+        return f"{'the test' if node.is_test else 'the ' + node.type}'s own, {how.get(node.owner_by or '', 'as dbt says')}"
+    tested = plan.by_id.get(node.tests) if plan and node.tests else None
+    if tested and tested.owner:
+        how["group"] = f"owner of its group {tested.group}"
+        return f"owner of the {tested.type} that it tests, {how.get(tested.owner_by or '', 'as dbt says')}"
+    return "owner of the DAG" if otherwise else ""
+
+
 def _blocked(
     plan: Plan | None, results: Iterable[NodeResult], by_id: Mapping[str, NodeResult], roots: set[str]
 ) -> tuple[dict[str, list[str]], list[NodeResult]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from dbt_flow.plan.model import Plan
-from dbt_flow.records import FAILED, GOOD, REUSED, RUN_CANCELLED, RUNNING, SKIPPED, SUCCESS, NodeResult, RunResult
+from dbt_flow.records import FAILED, GOOD, REUSED, RUN_CANCELLED, RUNNING, SKIPPED, SUCCESS, NodeResult, RunResult, utc_text
 from dbt_flow.report.causes import FAILED_KIND, LOST_KIND, Cause, complete_results
+from dbt_flow.report.estimate import seconds_left
 from dbt_flow.report.extra import CardExtra
+from dbt_flow.report.tables import empty_ones
 from dbt_flow.report.words import clean, count, duration, moment, one_line, usual_seconds
 
 
@@ -19,6 +22,8 @@ def headline(plan: Plan | None, run: RunResult, causes: Sequence[Cause], extra: 
     open_now = (NodeResult(id=node, status=RUNNING) for node, _ in extra.running)
     counts = counted(plan, (*results, *open_now))
     look, word = _word(plan, run, causes, results)
+    if look == "good" and empty_ones(plan, results, extra):
+        look, word = "warn", "Good, with warnings"
     return {
         "look": look,
         "word": word,
@@ -139,7 +144,7 @@ def _next(plan: Plan | None, run: RunResult, causes: Sequence[Cause], results: S
     if run.status == RUNNING:
         return "What does not depend on a failure goes on." if causes else ""
     if run.status == SUCCESS and not causes:
-        warned = sum(node.status == "warn" for node in results)
+        warned = sum(node.status == "warn" for node in results) + len(empty_ones(plan, results, extra))
         return f"Nothing is blocked; {count(warned, 'warning')} to look at below." if warned else "Nothing to do."
     if plan is None or not causes:
         return clean(run.error.get("hint") or "", 500) if run.error else ""
@@ -159,8 +164,13 @@ def _progress(plan: Plan | None, run: RunResult, results: Sequence[NodeResult], 
         return None
     done, total = len(results), len(plan.nodes)
     usual, started, now = usual_seconds(extra.history), moment(run.started), moment(extra.updated)
-    left = usual - (now - started).total_seconds() if usual and started and now else None
-    return {"done": done, "total": total, "running": len(extra.running), "left": left if left and left > 0 else None}
+    left = seconds_left(plan, results, dict(extra.running), extra.usual, extra.updated) if done < total else None
+    if left is None and usual and started and now:
+        left = usual - (now - started).total_seconds()
+    end = utc_text(now + timedelta(seconds=left)) if now and left and left > 0 else None
+    waiting = total - done - len(extra.running)
+    facts = {"done": done, "total": total, "running": len(extra.running), "waiting": max(waiting, 0)}
+    return {**facts, "left": left if end else None, "end": end}
 
 
 def next_command(run: RunResult, commands: Mapping[str, str]) -> tuple[str, str]:

@@ -13,6 +13,8 @@ from dbt_flow.report.words import duration, moment, name_of
 
 NARROW = 0.3
 """Per cent of the whole width below which bars are drawn together: nobody can see, or point at, a narrower one."""
+_TOUCH = 0.05
+"""Seconds by which two nodes of one thread may seem to overlap: dbt notes its times to the millisecond, and not at once."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +60,30 @@ def timeline(plan: Plan, results: Iterable[NodeResult]) -> dict[str, Any] | None
     chain = critical_path(plan, ran)
     first = min(span.start for span in ran.values())
     whole = max(max(span.end for span in ran.values()) - first, 0.001)
-    lanes: dict[str, list[Span]] = defaultdict(list)
-    for span in sorted(ran.values(), key=lambda s: s.start):
-        lanes[span.result.thread or "main"].append(span)
+    lanes = _lanes(ran.values())
     names = {node.id: node.name for node in plan.nodes}
     marked = set(chain)
     scale = (first, whole)
     return {
         "seconds": round(whole, 3),
-        "lanes": [
-            {"name": f"{place}", "bars": _bars(lane, scale, names, marked)}
-            for place, lane in enumerate((lanes[key] for key in sorted(lanes, key=_thread_order)), start=1)
-        ],
+        "lanes": [{"name": f"{place}", "bars": _bars(lane, scale, names, marked)} for place, lane in enumerate(lanes, start=1)],
         "ticks": _ticks(whole),
         "path": _path(chain, ran, names),
         "path_seconds": round(sum(ran[node].end - ran[node].start for node in chain), 3),
     }
+
+
+def _lanes(ran: Iterable[Span]) -> list[list[Span]]:
+    """The spans of each thread. Threads of two processes may bear one name: what overlaps stands in a lane of its own."""
+    threads: dict[str, list[list[Span]]] = defaultdict(list)
+    for span in sorted(ran, key=lambda s: (s.start, s.end)):
+        lanes = threads[span.result.thread or "main"]
+        free = next((lane for lane in lanes if lane[-1].end <= span.start + _TOUCH), None)
+        if free is None:
+            lanes.append([span])
+        else:
+            free.append(span)
+    return [lane for key in sorted(threads, key=_thread_order) for lane in threads[key]]
 
 
 def _thread_order(name: str) -> tuple[int, str]:

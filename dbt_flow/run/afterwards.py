@@ -13,7 +13,7 @@ from dbt.adapters.factory import get_adapter
 
 from dbt_flow.records import SKIPPED, NodeResult
 from dbt_flow.run.recorder import Recorder
-from dbt_flow.run.sampling import may_show, sample
+from dbt_flow.run.sampling import may_show, sample, whole_rows
 
 WITHIN = 10.0
 """Seconds for all of it together."""
@@ -90,8 +90,9 @@ def _sample_of(adapter: Any, manifest: Any, result: NodeResult, most: int) -> Ma
     node = manifest.nodes.get(result.id)
     if node is None or not result.compiled:
         return None
+    rows = whole_rows(node, result.compiled).rstrip().rstrip(";")
     # Standard enough for every warehouse that dbt builds tests on; the fetch is bounded besides.
-    query = f"select * from (\n{result.compiled.rstrip().rstrip(';')}\n) as dbt_flow_sample limit {int(most)}"  # noqa: S608
+    query = f"select * from (\n{rows}\n) as dbt_flow_sample limit {int(most)}"  # noqa: S608
     try:
         _, table = adapter.execute(query, auto_begin=False, fetch=True, limit=most)
     except Exception:

@@ -7,6 +7,7 @@ give a column any name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -33,6 +34,16 @@ def may_show(manifest: Any, test: Any) -> ShowsColumn:
     if tested in private:
         return lambda column: column.lower() in _COUNTS
     return lambda column: column.lower() in open_columns | _COUNTS
+
+
+def whole_rows(test: Any, compiled: str) -> str:
+    """dbt's own ``not_null`` gives the one column that is null in all of them; the rest of the row says which row it is."""
+    said = getattr(test, "test_metadata", None)
+    if getattr(said, "name", "") != "not_null" or getattr(said, "namespace", None):
+        return compiled
+    column = re.escape(str(getattr(test, "column_name", "")))
+    head = re.compile(rf"\A(?:\s|--[^\n]*\n)*select\s+[\"`]?{column}[\"`]?\s+from\s", re.IGNORECASE)
+    return head.sub("select * from ", compiled, count=1)
 
 
 def sample(columns: Sequence[str], rows: Iterable[Any], shows: ShowsColumn, most: int) -> dict[str, Any]:

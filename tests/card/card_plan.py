@@ -50,8 +50,11 @@ def _model(name: str, parents: Sequence[str]) -> Node:
         package=PROJECT,
         path=f"seeds/{name}.csv" if kind == "seed" else f"models/{layer}/{name}.sql",
         parents=tuple(f"source.{PROJECT}{p}" if p.startswith(".") else model_id(p) for p in parents),
+        checksum=f"code of {name}",
+        description=f"What {name} is." if name.startswith("int_") else "",
         materialized={"seed": "seed", "snapshot": "snapshot"}.get(kind, "view" if layer == "staging" else "table"),
         owner="pricing" if "lane" in name else None,
+        owner_by="meta" if "lane" in name else None,
     )
 
 
@@ -68,6 +71,9 @@ def tests_of(name: str) -> list[Node]:
             severity="warn" if name == "stg_loads" else "error",
             tests=model_id(name),
             column=column,
+            error_if="!= 0",
+            warn_if="> 10" if name == "stg_loads" else "!= 0",
+            checksum=f"code of {kind}_{name}",
         )
         for kind in ("unique", "not_null")
     ]
@@ -78,7 +84,15 @@ def plan(models: Mapping[str, Sequence[str]] = MODELS) -> Plan:
     gates: list[tuple[str, str]] = []
     sources = sorted({p for parents in models.values() for p in parents if p.startswith(".")})
     surroundings = [
-        Node(id=f"source.{PROJECT}{s}", type="source", name=s.rpartition(".")[2], package=PROJECT, path="models/sources.yml")
+        Node(
+            id=f"source.{PROJECT}{s}",
+            type="source",
+            name=s.rpartition(".")[2],
+            package=PROJECT,
+            path="models/sources.yml",
+            owner=f"{s.split('.')[1]}-team",
+            description=f"One row for each of the {s.rpartition('.')[2]}, as it comes in.",
+        )
         for s in sources
     ]
     for name, parents in models.items():
@@ -97,6 +111,7 @@ def plan(models: Mapping[str, Sequence[str]] = MODELS) -> Plan:
         package=PROJECT,
         path="models/exposures.yml",
         parents=(model_id(last),),
+        owner="underwriters",
     )
     return Plan(
         dag="carrier_risk",

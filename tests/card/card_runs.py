@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from card_plan import MODELS, START, model_id, plan, test_of, tests_of, timed
 
 from dbt_flow.plan.model import Plan
 from dbt_flow.records import LOST, RUNNING, NodeResult, RunResult, utc_text
-from dbt_flow.report.card import CardExtra
+from dbt_flow.report.extra import CardExtra, LastGood, Waiting
 
 COMMANDS = {
     "retry": "dbt-flow retry CarrierRisk/123",
     "reproduce": "dbt-flow reproduce CarrierRisk/123 {node}",
     "card": "dbt-flow card CarrierRisk/123",
 }
+LINKS = {"metaflow": "https://metaflow.freight.example/CarrierRisk/123"}
 VERSIONS = {"dbt-flow": "0.1.0", "dbt": "1.11.2", "duckdb": "1.4.1", "metaflow": "2.19.39", "python": "3.12.1"}
 
 
@@ -53,8 +55,39 @@ def history(usual: float = 20.0, failed: tuple[str, ...] = ()) -> tuple[dict[str
     )
 
 
+def around() -> dict[str, object]:
+    """What the pipeline finds beside a run: the last good run, freshness, row counts, who waits, the deadline."""
+    made = plan()
+    rows = {node.id: 1000 + at * 7919 for at, node in enumerate(made.nodes) if not node.is_test}
+    sources = {node.id: 4000 + at * 311 for at, node in enumerate(n for n in made.surroundings if n.type == "source")}
+    carriers = "source.freight.registry.carriers"
+    checksums = {node.id: node.checksum for node in made.nodes} | {BROKEN_MODEL: "other code"}
+    fresh = {
+        node: {"status": "pass", "max_loaded_at": utc_text(START - timedelta(hours=2)), "max_loaded_at_time_ago_in_s": 7200.0}
+        for node in sources
+    }
+    fresh[carriers] = {
+        "status": "error",
+        "max_loaded_at": utc_text(START - timedelta(days=2)),
+        "max_loaded_at_time_ago_in_s": 172800.0,
+    }
+    return {
+        "usual": {node.id: 0.2 if node.is_test else 2.0 for node in made.nodes},
+        "rows": {node: (count - 40, count - 12, count - 7) for node, count in rows.items()},
+        "source_rows": sources,
+        "freshness": fresh,
+        "last_good": LastGood("CarrierRisk/121", utc_text(START - timedelta(days=2)), checksums, {**sources, carriers: 9000}),
+        "waiting": (
+            Waiting("DAG", "carrier_pricing", "pricing", starts=True, reads=(model_id("risk_report"),)),
+            Waiting("flow", "TrainCarrierRisk", "ml-platform", starts=True),
+        ),
+        "deadline": {"words": "07:00 America/Chicago", "state": "held", "said": "38 min 12 s to spare"},
+    }
+
+
 def extra(**more) -> CardExtra:
     given = {
+        **around(),
         "history": history(),
         "commands": COMMANDS,
         "owner_contact": {"slack": "#risk-analytics", "email": "risk@freight.example"},
@@ -96,8 +129,13 @@ def failing_changes() -> dict[str, NodeResult]:
         BROKEN_TEST: NodeResult(
             id=BROKEN_TEST,
             status="fail",
-            failures=3,
-            message="Got 3 results, configured to fail if != 0",
+            failures=8,
+            sample={
+                "columns": ["unique_field", "n_records", "contact_email"],
+                "rows": [["C-1093", "2", "•••"], ["C-0007", "3", "•••"], [None, "2", "•••"]],
+                "masked": ["contact_email"],
+            },
+            message="Got 8 results, configured to fail if != 0",
             compiled='select carrier_id, count(*) as n\nfrom "freight"."main"."stg_carriers"\n'
             "where carrier_id is not null\ngroup by carrier_id\nhaving count(*) > 1",
         ),
@@ -140,7 +178,9 @@ def good():
 
 def failing():
     made = plan()
-    return made, result(made, "failed", failing_changes()), extra(history=history(failed=(BROKEN_TEST,)))
+    late = {"words": "07:00 America/Chicago", "state": "late", "said": "missed: it is not good"}
+    ended = result(made, "failed", failing_changes(), follows="CarrierRisk/122")
+    return made, ended, extra(history=history(failed=(BROKEN_TEST,)), deadline=late, links=LINKS)
 
 
 def killed():
@@ -192,7 +232,8 @@ def live():
     nodes = tuple(node for node in done[:24])
     running = tuple((node.id, node.started or "") for node in made_running(made, done))
     ended = result(made, RUNNING, nodes=nodes, finished=None, seconds=0.0)
-    return made, ended, extra(live=True, updated=utc_text(START + timedelta(seconds=20)), running=running)
+    due = {"words": "07:00 America/Chicago", "state": "open", "said": "54 min 40 s left"}
+    return made, ended, extra(deadline=due, live=True, updated=utc_text(START + timedelta(seconds=20)), running=running)
 
 
 def made_running(made: Plan, done: Sequence[NodeResult]) -> list[NodeResult]:
@@ -225,8 +266,17 @@ def big(models: int = 5000, fail: bool = True):
     return made, result(made, "failed", changes), extra()
 
 
+def empty():
+    """A good run in which a model that always had rows has none."""
+    made = plan()
+    ended = result(made)
+    nodes = tuple(replace(node, rows=0) if node.id == model_id("lane_prices") else node for node in ended.nodes)
+    return made, replace(ended, nodes=nodes), extra()
+
+
 ALL = {
     "good": good,
+    "empty": empty,
     "failing": failing,
     "killed": killed,
     "cancelled": cancelled,

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-KNOWN_VERSION = 1
+KNOWN_VERSION = 2
 """The newest document that this template can lay out."""
 
 SERVED_ROWS = 300
@@ -27,6 +27,7 @@ LOOKS: Mapping[str, tuple[str, str]] = {
     "success": ("good", "✓"),
     "pass": ("good", "✓"),
     "no-op": ("good", "✓"),
+    "fresh": ("good", "✓"),
     "reused": ("reused", "↻"),
     "warn": ("warn", "!"),
     "error": ("bad", "✕"),
@@ -51,7 +52,9 @@ COLUMNS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("Materialized", "minor"),
         ("Status", "status"),
         ("Time", "seconds"),
+        ("Usually", "seconds"),
         ("Rows", "number"),
+        ("Usual rows", "number"),
         ("Tests", "summary"),
         ("Why", "long"),
     ),
@@ -63,6 +66,16 @@ COLUMNS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("Of", "text"),
         ("Time", "seconds"),
         ("Why", "long"),
+    ),
+    "sources": (
+        ("Name", "name"),
+        ("Freshness", "status"),
+        ("Last loaded", "time"),
+        ("Age", "seconds"),
+        ("Rows", "number"),
+        ("Last good run", "number"),
+        ("Owner", "text"),
+        ("What it is", "long"),
     ),
 }
 
@@ -84,6 +97,7 @@ def render_card(document: Mapping[str, Any] | None) -> str:
     page.filters.update(
         duration=_duration, when=_when, day=_day, clock=_clock, sql=_sql, number=_number, tests_marks=_tests_marks
     )
+    page.filters.update(time=_time)
     page.filters.update(tally=_tally, slug=_slug, shortened=_shortened, link=_link, hurts=_hurts, capfirst=_capfirst)
     page.globals.update(look=_look, mark=_mark, served=_served)
     absent = _absent(document)
@@ -94,7 +108,7 @@ def render_card(document: Mapping[str, Any] | None) -> str:
         d=document if not absent else None,
         absent=absent,
         css=(folder / "run.css").read_text(encoding="utf-8"),
-        js=(folder / "run.js").read_text(encoding="utf-8"),
+        js="\n".join((folder / name).read_text(encoding="utf-8") for name in ("graph.js", "run.js")),
         data=_script_json(_for_script(document, columns)) if document and not absent else "",
     )
     # A lone surrogate, in a document that somebody else made, must not stop the page from being written.
@@ -107,29 +121,34 @@ def _absent(document: Mapping[str, Any] | None) -> str:
     version = document.get("version")
     if not isinstance(version, int) or version > KNOWN_VERSION:
         return f"This card was written by a newer dbt-flow (document version {version}); install that one to see it."
+    if version < KNOWN_VERSION:
+        return f"This card was written by an older dbt-flow (document version {version}); dbt-flow card RUN makes it anew."
     return ""
 
 
 def _for_script(document: Mapping[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
     """What run.js needs: the rows of the tables, and how each status looks. The drawing stands in the page itself."""
-    statuses = {row[3] for row in document["models"]} | {row[1] for row in document["tests"]}
+    statuses = {row[3] for row in document["models"]} | {row[1] for table in ("tests", "sources") for row in document[table]}
     return {
         "run": document["run"]["run"],
         "live": bool(document["live"]),
         "columns": columns,
         "models": document["models"],
         "tests": document["tests"],
+        "sources": document["sources"],
+        "reached": [cause["reached"] for cause in document["causes"]],
+        "said": document["head"]["sentence"],
         "looks": {status: [_look(status), _mark(status)] for status in sorted(statuses)},
     }
 
 
 def _columns(document: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The columns of both tables; one that is empty in every row is left out."""
+    """The columns of each table; one that is empty in every row is left out."""
     return {
         table: [
             {"at": at, "title": title, "kind": kind}
             for at, (title, kind) in enumerate(columns)
-            if kind in ("name", "status") or any(row[at] not in (None, "") for row in document[table])
+            if kind == "name" or any(row[at] not in (None, "") for row in document[table])
         ]
         for table, columns in COLUMNS.items()
     }
@@ -195,6 +214,15 @@ def _when(text: str | None) -> str:
 def _day(text: str) -> str:
     """A time to the minute: ``21 Nov 2026, 06:00 UTC``."""
     return re.sub(r":\d\d UTC$", " UTC", _when(text))
+
+
+def _time(text: str | None) -> str:
+    """A time in a table: ``2026-11-21 06:00``; run.js writes it alike."""
+    try:
+        at = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    except ValueError:
+        return str(text or "–")
+    return f"{at.astimezone(timezone.utc) if at.tzinfo else at:%Y-%m-%d %H:%M}"
 
 
 def _clock(text: str) -> str:

@@ -15,7 +15,9 @@
 
   function live() {
     var paused = false, was = kept();
-    var button = document.querySelector(".pause");
+    var button = document.querySelector(".pause"), announce = document.getElementById("announce");
+    /* A page that was loaded anew says nothing by itself to who listens: only what is new is said. */
+    if (announce && was.said !== data.said && was.said !== undefined) setTimeout(function () { announce.textContent = data.said; }, 400);
     if ("scrollRestoration" in history) history.scrollRestoration = "manual";
     all("details").forEach(function (one, at) { if (was.open && at in was.open) one.open = was.open[at]; });
     all("input[type=search]").forEach(function (one) {
@@ -31,7 +33,7 @@
     window.addEventListener("pagehide", function () {
       var typed = {};
       all("input[type=search]").forEach(function (one) { typed[one.id] = one.value; });
-      keep({ y: window.scrollY, typed: typed, box: box && [box.scrollLeft, box.scrollTop],
+      keep({ said: data.said, y: window.scrollY, typed: typed, box: box && [box.scrollLeft, box.scrollTop],
              open: all("details").map(function (one) { return one.open; }) });
     });
     button.addEventListener("click", function () {
@@ -73,6 +75,11 @@
     return Math.floor(whole / 3600) + " h " + two(Math.floor(whole % 3600 / 60)) + " min";
   }
 
+  function moment(text) {
+    var at = new Date(text);
+    return text && !isNaN(at) ? at.toISOString().slice(0, 16).replace("T", " ") : text || "–";
+  }
+
   function cell(column, value) {
     var td, inside;
     if (column.kind === "name") {
@@ -83,6 +90,7 @@
       td.appendChild(inside);
     } else if (column.kind === "status") {
       td = make("td");
+      if (!value) { td.textContent = "–"; return td; }
       inside = make("span", "st " + data.looks[value][0]);
       var mark = make("span", "mk", data.looks[value][1]);
       mark.setAttribute("aria-hidden", "true");
@@ -90,6 +98,7 @@
       inside.appendChild(document.createTextNode(value));
       td.appendChild(inside);
     } else if (column.kind === "seconds") td = make("td", "num", seconds(value));
+    else if (column.kind === "time") td = make("td", "c-text", moment(value));
     else if (column.kind === "number") td = make("td", "num", value === null ? "–" : value.toLocaleString("en"));
     else td = make("td", "c-" + column.kind, value || "–");
     return td;
@@ -101,7 +110,7 @@
     var section = document.getElementById(id), rows = data[id], columns = data.columns[id];
     var body = element.tBodies[0], input = section.querySelector("input"), chips = section.querySelector(".chips");
     var note = section.querySelector(".live-count"), more = section.querySelector(".more-rows");
-    var statusAt = columns.filter(function (column) { return column.kind === "status"; })[0].at;
+    var statusAt = (columns.filter(function (column) { return column.kind === "status"; })[0] || { at: -1 }).at;
     var nameAt = columns[0].at, sorted = null, down = false, only = "", shown = [], filled = 0;
     /* Not in what a row says about others: who looks for a model wants that model. */
     var searched = columns.filter(function (column) { return column.kind !== "long" && column.kind !== "summary"; });
@@ -157,7 +166,7 @@
       });
     });
     var statuses = [];
-    rows.forEach(function (row) { if (statuses.indexOf(row[statusAt]) < 0) statuses.push(row[statusAt]); });
+    if (statusAt >= 0) rows.forEach(function (row) { if (row[statusAt] && statuses.indexOf(row[statusAt]) < 0) statuses.push(row[statusAt]); });
     if (statuses.length > 1) statuses.forEach(function (status) {
       var chip = make("button", "", status);
       chip.type = "button";
@@ -180,115 +189,6 @@
     return { find: function (name) { input.value = name; show(); section.scrollIntoView(); input.focus(); }, nameAt: nameAt };
   }
 
-  function graph(models) {
-    var svg = document.querySelector("svg.graph");
-    if (!svg) return;
-    var box = svg.parentNode, nodes = all(".n", svg), lines = all(".edges path", svg);
-    var up = nodes.map(function () { return []; }), down = nodes.map(function () { return []; });
-    lines.forEach(function (line) {
-      line.a = +line.getAttribute("data-a");
-      line.b = +line.getAttribute("data-b");
-      down[line.a].push(line.b);
-      up[line.b].push(line.a);
-    });
-    var reach = function (at, way, found) {
-      way[at].forEach(function (next) { if (!found[next]) { found[next] = true; reach(next, way, found); } });
-      return found;
-    };
-    var light = function (at) {
-      if (at === null) { svg.classList.remove("lit"); return; }
-      var above = reach(at, up, {}), below = reach(at, down, {});
-      above[at] = below[at] = true;
-      nodes.forEach(function (node, i) { node.classList.toggle("on", Boolean(above[i] || below[i])); });
-      lines.forEach(function (line) {
-        line.classList.toggle("on", Boolean((above[line.a] && above[line.b]) || (below[line.a] && below[line.b])));
-      });
-      svg.classList.add("lit");
-    };
-    var width = svg.viewBox.baseVal.width, height = svg.viewBox.baseVal.height, scale = 1;
-    var zoom = function (to, x, y) {
-      to = Math.min(2.5, Math.max(0.15, to));
-      var across = (box.scrollLeft + x) / scale, along = (box.scrollTop + y) / scale;
-      scale = to;
-      svg.setAttribute("width", width * scale);
-      svg.setAttribute("height", height * scale);
-      box.scrollLeft = across * scale - x;
-      box.scrollTop = along * scale - y;
-    };
-    var fit = function () { return Math.min(1, box.clientWidth / width); };
-    var middle = function (to) { zoom(to, box.clientWidth / 2, box.clientHeight / 2); };
-    all("[data-zoom]").forEach(function (button) {
-      button.addEventListener("click", function () {
-        var way = button.getAttribute("data-zoom");
-        middle(way === "0" ? fit() : scale * (way === "+" ? 1.25 : 0.8));
-      });
-    });
-    box.addEventListener("wheel", function (event) {
-      if (!event.ctrlKey && !event.metaKey) return;
-      event.preventDefault();
-      var at = box.getBoundingClientRect();
-      zoom(scale * Math.exp(-event.deltaY / 300), event.clientX - at.left, event.clientY - at.top);
-    }, { passive: false });
-    var from = null;
-    box.addEventListener("pointerdown", function (event) {
-      if (event.pointerType === "mouse" && event.button === 0) from = [event.clientX + box.scrollLeft, event.clientY + box.scrollTop];
-    });
-    window.addEventListener("pointermove", function (event) {
-      if (!from) return;
-      box.classList.add("drag");
-      box.scrollLeft = from[0] - event.clientX;
-      box.scrollTop = from[1] - event.clientY;
-    });
-    window.addEventListener("pointerup", function () { from = null; box.classList.remove("drag"); });
-
-    var current = -1;
-    var step = function (to) {
-      if (current >= 0) nodes[current].setAttribute("tabindex", "-1");
-      current = to;
-      nodes[to].setAttribute("tabindex", "0");
-      nodes[to].focus({ preventScroll: true });
-      nodes[to].scrollIntoView({ block: "nearest", inline: "nearest" });
-    };
-    var beside = function (at, way) {
-      var here = nodes[at].getBoundingClientRect(), best = -1, least = Infinity;
-      nodes.forEach(function (node, i) {
-        var there = node.getBoundingClientRect();
-        if (i === at || Math.abs(there.left - here.left) > 4 || (there.top - here.top) * way <= 0) return;
-        if (Math.abs(there.top - here.top) < least) { least = Math.abs(there.top - here.top); best = i; }
-      });
-      return best;
-    };
-    nodes.forEach(function (node, at) {
-      node.addEventListener("pointerenter", function () { if (!from) light(at); });
-      node.addEventListener("pointerleave", function () { light(null); });
-      node.addEventListener("focus", function () { light(at); });
-      node.addEventListener("blur", function () { light(null); });
-      var open = function () {
-        var name = node.querySelector("title").textContent.split(" · ")[0];
-        if (models && !node.classList.contains("none")) models.find(name);
-      };
-      node.addEventListener("dblclick", open);
-      node.addEventListener("keydown", function (event) {
-        var to = { ArrowRight: down[at][0], ArrowLeft: up[at][0], ArrowDown: beside(at, 1), ArrowUp: beside(at, -1) }[event.key];
-        if (event.key === "Enter") open();
-        else if (event.key === "Escape") box.focus();
-        else if (event.key.indexOf("Arrow") !== 0) return;
-        else if (to !== undefined && to >= 0) step(to);
-        event.preventDefault();
-      });
-    });
-    /* One stop for the Tab key, then arrows: the first failure if there is one. A phone keeps a size that can be read. */
-    var first = nodes.findIndex(function (node) { return node.classList.contains("bad") || node.classList.contains("hurt") || node.classList.contains("begun"); });
-    current = first < 0 ? 0 : first;
-    nodes[current].setAttribute("tabindex", "0");
-    zoom(Math.max(fit(), box.clientWidth < 700 ? 0.85 : 0.74), 0, 0);
-    if (first >= 0) {
-      var place = nodes[first].transform.baseVal.getItem(0).matrix;
-      box.scrollLeft = place.e * scale - box.clientWidth / 3;
-      box.scrollTop = place.f * scale - box.clientHeight / 2;
-    }
-  }
-
   copying();
   window.addEventListener("beforeprint", function () { all("details").forEach(function (one) { one.open = true; }); });
   all("time[datetime]").forEach(function (time) {
@@ -297,7 +197,8 @@
   });
   var models = table("models");
   table("tests");
-  graph(models);
+  table("sources");
+  drawGraph(all, data.reached, models);
   if (data.live) live();
   document.documentElement.setAttribute("data-ready", "true");
 })();
