@@ -12,6 +12,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 HIDDEN = "*****"
@@ -112,6 +113,8 @@ def _worth_hiding(value: str, shortest: int) -> Iterator[str]:
 
 
 def _fields(value: Any, *, secret: bool) -> Iterator[Any]:
+    if is_dataclass(value) and not isinstance(value, type):
+        value = vars(value)
     if isinstance(value, Mapping):
         for key, item in value.items():
             name = str(key)

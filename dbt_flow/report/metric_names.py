@@ -25,7 +25,7 @@ class Metric:
     @property
     def of_node(self) -> bool:
         """Whether it is sent for each node."""
-        return self.name.startswith("node.")
+        return self.name.startswith(("node.", "source."))
 
     @property
     def full(self) -> str:
@@ -51,6 +51,7 @@ METRICS = (
     Metric("dag.memory", GAUGE, "byte", "the most memory that the step's process held"),
     Metric("dag.read", GAUGE, "byte", "what the step's process read from disks, where the system says"),
     Metric("dag.written", GAUGE, "byte", "what the step's process wrote to disks, where the system says"),
+    Metric("source.age", GAUGE, "second", "how old the newest row of a source is, where its freshness was looked at"),
     Metric("node.results", COUNT, "node", "a node has ended; the tag status says how"),
     Metric("node.duration", DISTRIBUTION, "second", "how long the node took"),
     Metric("node.rows", GAUGE, "row", "rows that the node wrote, where the adapter says"),

@@ -96,6 +96,8 @@ class Around:
     delay: float | None = None
     waiting: int = 0
     """Messages in the outbox."""
+    freshness: tuple[Mapping[str, Any], ...] = ()
+    """Results of dbt's ``sources.json``."""
 
 
 def measure(rules: Rules, plan: Plan | None, result: RunResult, around: Around) -> Measured:
@@ -104,6 +106,7 @@ def measure(rules: Rules, plan: Plan | None, result: RunResult, around: Around) 
     tags = common_tags(rules, result)
     points = [*_of_dag(result, causes, around, tags), *_of_nodes(rules, plan, result, causes, tags)]
     recovered = _recovered(result, around.history)
+    points += [*_of_sources(plan, result, around.freshness, tags)]
     points += [Point("node.failed", 0, _node_tags(plan, node, tags, result.owner)) for node in recovered]
     checks = [_check(result, tags), *_node_checks(plan, result, causes, recovered, tags)]
     return Measured(tuple(points), tuple(checks), _event(result, causes, tags) if result.status == FAILED else None)
@@ -199,6 +202,16 @@ def _of_nodes(
             yield Point("node.failures", node.failures, mine)
         if node.id in roots:
             yield Point("node.failed", 1, mine)
+
+
+def _of_sources(
+    plan: Plan | None, result: RunResult, freshness: Iterable[Mapping[str, Any]], tags: tuple[str, ...]
+) -> Iterator[Point]:
+    for row in freshness:
+        age, source = row.get("max_loaded_at_time_ago_in_s"), row.get("unique_id")
+        if isinstance(age, (int, float)) and source:
+            status = tag("status", str(row.get("status") or "unknown"))
+            yield Point("source.age", float(age), (*_node_tags(plan, str(source), tags, result.owner), status))
 
 
 def _node_tags(plan: Plan | None, node: str, tags: tuple[str, ...], owner: str) -> tuple[str, ...]:

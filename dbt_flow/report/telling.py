@@ -11,10 +11,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from typing import Any
 
+from dbt_flow.errors import DbtFlowError
 from dbt_flow.plan.model import Plan
 from dbt_flow.records import RunResult, utc_moment, utc_text
 from dbt_flow.redact import text as redacted
@@ -63,7 +66,9 @@ def tell_others(
         if not said or not isinstance(record.store, FolderStore):
             return
         rules = Rules.from_dict(said)
-        warnings = [*_keep_news(record, rules, plan, result), *_earlier(record.store, record.ref, rules)]
+        # What came before is told before: an old failure must not be opened after the good run that mended it.
+        stuck = _earlier(record.store, record.ref, rules)
+        warnings = [*_keep_news(record, rules, plan, result), *stuck]
         _measure(record, rules, plan, result, hear, own=own)
         if Outbox(record.store).count() or record.store.list(agentless.FOLDER):
             sender.start(record.store)
@@ -96,10 +101,7 @@ def tell_all_untold(store: FolderStore) -> int:
     found = 0
     for target in store.list("runs"):
         for dag in store.list(f"runs/{target}"):
-            for place, ref in enumerate(find_runs(store, dag, target)):
-                if place >= _LOOK_BACK:
-                    break
-                found += tell_untold(store, ref)
+            found += sum(tell_untold(store, ref) for ref in reversed([*islice(find_runs(store, dag, target), _LOOK_BACK)]))
     return found
 
 
@@ -118,9 +120,7 @@ def _keep_news(record: RunRecord, rules: Rules, plan: Plan | None, result: RunRe
 
 def _earlier(store: FolderStore, ref: RunRef, rules: Rules) -> list[str]:
     """Runs before this one that nobody told of, and messages that have been waiting."""
-    for place, before in enumerate(find_runs(store, ref.dag, ref.target)):
-        if place > _LOOK_BACK:
-            break
+    for before in reversed([*islice(find_runs(store, ref.dag, ref.target), _LOOK_BACK + 1)]):
         if before != ref:
             tell_untold(store, before)
     stuck = [message for message in Outbox(store).waiting() if message.tries]
@@ -142,6 +142,7 @@ def _measure(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResu
         lateness=lateness(rules, result),
         delay=schedule_delay(rules, result),
         waiting=len(store.list("outbox/waiting")),
+        freshness=_freshness(record),
     )
     measured = measure(rules, plan, result, around)
     for line in measured.lines() if hear else ():
@@ -155,6 +156,15 @@ def _measure(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResu
     thread = threading.Thread(target=send, name="dbt-flow-metrics", daemon=True)
     thread.start()
     thread.join(_METRICS_WITHIN)
+
+
+def _freshness(record: RunRecord) -> tuple[Mapping[str, Any], ...]:
+    """What dbt said of sources in this run, if it was asked."""
+    with suppress(DbtFlowError):
+        found = record.get("sources.json")
+        rows = found.get("results") if isinstance(found, Mapping) else None
+        return tuple(row for row in rows or () if isinstance(row, Mapping))
+    return ()
 
 
 def _quietly(send: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""The parse cache at rest: no value of a variable in clear, nothing parsed anew while they stay, parsed anew when they change."""
+"""The parse cache at rest: no value of a variable in clear, and nothing parsed anew until one changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from dbt_flow.project.place import DbtProject
 from dbt_flow.project.sealing import seal, unseal
 
 TOKEN = "t0k3n-of-a-partner-9f8e7d"
-MODEL = "{{ config(meta={'with': env_var('PARTNER_TOKEN')}) }}\nselect '{{ env_var('PARTNER_TOKEN') }}' as t, '{{ env_var('PLAIN') }}' as p\n"
+MODEL = """{{ config(meta={'with': env_var('PARTNER_TOKEN')}) }}
+select '{{ env_var('PARTNER_TOKEN') }}' as t, '{{ env_var('PLAIN') }}' as p
+"""
 
 
 def packed(**env_vars: str) -> bytes:

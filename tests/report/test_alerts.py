@@ -206,7 +206,7 @@ def test_a_storm_is_told_together() -> None:
     (messages,), still = after(storm, plan=plan)
     assert sum(message.action == "trigger" for message in messages) == MOST_PAGES == len(still)
     assert sum(len(incident.nodes) for incident in still) == 40
-    (_, over), still = after(storm, replace(run(2), nodes=tuple(replace(r, status="success") for r in results)), plan=plan)
+    (_, _), still = after(storm, replace(run(2), nodes=tuple(replace(r, status="success") for r in results)), plan=plan)
     assert still == []
 
 

@@ -22,7 +22,8 @@ DAG_TAGS = {"env", "service", "project", "dag", "owner", "target", "trigger"}
 
 def all_of(rules_: Rules | None = None) -> Measured:
     around = Around(usage=usage(), history=({"status": "success", "started": "2026-11-20T06:00:00Z", "seconds": 60},))
-    around = Around(around.usage, around.history, lateness=-60.0, delay=3.0, waiting=2)
+    fresh = ({"unique_id": "source.f.raw.loads", "max_loaded_at_time_ago_in_s": 90.5, "status": "pass"},)
+    around = Around(around.usage, around.history, lateness=-60.0, delay=3.0, waiting=2, freshness=fresh)
     rows = run(stg=("success", {"rows": 10}), stg_id=("fail", {"failures": 5}))
     return measure(rules_ or rules(), PLAN, rows, around)
 
@@ -76,7 +77,7 @@ def test_over_udp(monkeypatch: pytest.MonkeyPatch) -> None:
         for _, kind, tags in values:
             extra = set(tags) - DAG_TAGS
             assert kind == {"count": "c", "gauge": "g", "distribution": "d"}[BY_NAME[name.removeprefix("dbt_flow.")].kind]
-            assert extra <= ({"node", "type", "status"} if ".node." in name else {"status"})
+            assert extra <= ({"status"} if ".dag." in name or ".alerts." in name else {"node", "type", "status"})
             assert "Risk/1" not in str(tags)
     assert len(found["dbt_flow.node.results"]) == 6
     owners = {tags["node"]: tags["owner"] for _, _, tags in found["dbt_flow.node.results"]}
