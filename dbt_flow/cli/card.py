@@ -5,30 +5,37 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from dbt_flow.cli.finding import find, settled
 from dbt_flow.cli.terminal import RUN, Context
-from dbt_flow.errors import InputError, StateError
+from dbt_flow.errors import DbtFlowError, InputError, StateError
 
 
 @click.command("card", short_help="Show the card of a run.")
 @click.argument("run", metavar="DAG|RUN", type=RUN)
 @click.option("--out", metavar="FILE", help="Write the card there instead of opening it; - for stdout.")
 @click.option("--target", metavar="NAME", help="Of the runs on this dbt target only.")
+@click.option("--again", is_flag=True, help="Make the page anew from the run's record, with what is known by now.")
 @click.pass_obj
-def command(context: Context, run: str, out: str | None, target: str | None) -> int:
+def command(context: Context, run: str, out: str | None, target: str | None, again: bool) -> int:
     """Show the card of a run: a DAG's last one, or a run such as CarrierRisk/123.
 
-    On a screen it is opened in the browser; elsewhere its path is printed. The card of a run that died is made from what the
-    run had recorded.
+    On a screen it is opened in the browser; elsewhere its path is printed. The card of a run that died, or whose page
+    is gone, is made from what the run had recorded.
     """
     settings = context.settings
     record = find(settings, run, target)
-    settled(record)
-    html = record.get_text("card.html")
+    with suppress(DbtFlowError):  # damage in its record is told by the card itself
+        settled(record)
+    html = None if again else record.get_text("card.html")
+    if html is None:
+        from dbt_flow.pipeline.card_again import card_again  # only when the page is not there
+
+        html = card_again(record)
     if html is None:
         raise InputError("unknown-run", f"{run} has no card yet", hint="it is still being planned; try again in a moment")
     if out == "-":

@@ -28,6 +28,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ class Engine:
         """Row counts and samples, while dbt's adapter is there; not when the run is being stopped."""
         task = self._task
         if task is not None and not self.recorder.stopping:
-            afterwards.look(task.config, order.manifest, self.recorder, order.sample_rows, lambda: _cancel_queries(task))
+            stop = partial(_cancel_queries, task, {"afterwards": ""})
+            afterwards.look(task.config, order.manifest, self.recorder, order.sample_rows, stop)
             if self.recorder.sources and self.recorder.record is not None:
                 with suppress(DbtFlowError, OSError):
                     self.recorder.record.put("source_rows.json", self.recorder.sources)

@@ -122,14 +122,9 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyDown", key=name, windowsVirtualKeyCode=code, **text, **more)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=name, windowsVirtualKeyCode=code, **more)
 
-    def shot(self, file: Path, *, whole: bool = True) -> None:
-        """The page as a PNG, from top to bottom."""
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        more = (
-            {"clip": {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 9000), "scale": 1}} if whole else {}
-        )
-        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **more)
-        file.write_bytes(base64.b64decode(shot["data"]))
+    def shot(self, file: Path) -> None:
+        """What the window shows, as a PNG."""
+        file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def complaints(self) -> list[str]:
         """Errors that the page or its script made."""
