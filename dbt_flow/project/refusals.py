@@ -7,6 +7,7 @@ that no rule knows still becomes an error with dbt's own text, and the file wher
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ def refusal(
         _profile_content,
         _selectors,
         _locked,
+        _disk_full,
         _project,
     )
     for rule in rules:
@@ -263,6 +265,14 @@ def _locked(it: Complaint) -> ProjectError | None:
     file = re.search(r'lock on file "([^"]+)"', it.text)
     message = f"{who} holds the DuckDB file{' ' + file[1] if file else ''}; one process may have it open"
     return ProjectError("database-locked", message, hint="end that process, or wait for it, and run again")
+
+
+def _disk_full(it: Complaint) -> ProjectError | None:
+    """dbt itself stumbled over it while it wrote into the target path."""
+    if not (isinstance(it.error, OSError) and it.error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return None
+    where = f" to write {it.error.filename}" if it.error.filename else ""
+    return ProjectError("disk-full", f"no space left{where}", hint="free some space and run it again")
 
 
 def _project(it: Complaint) -> ProjectError | None:

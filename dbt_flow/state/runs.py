@@ -62,8 +62,11 @@ class Attempt:
     def alive(self) -> bool:
         """Whether the process that writes it still runs, or the launcher that may start the next attempt.
 
-        As far as can be known from here: another host's is taken as alive. This process is no reason to wait for itself.
+        As far as can be known from here: another host's is taken as alive. This process is no reason to wait for itself. A log
+        whose first line was cut short (a full disk) has no writer any more.
         """
+        if not self.header:
+            return False
         if self.header.get("host") != socket.gethostname():
             return True
         launcher = self.header.get("launcher") or {}
