@@ -29,6 +29,9 @@ from dbt_flow.pipeline.settle import Ending, Sink, card_extra, keep_run_results,
 from dbt_flow.plan.model import Plan
 from dbt_flow.records import FAILED, REUSED, RUNNING, NodeResult, RunResult, utc_text
 from dbt_flow.report.card import card_document, render
+from dbt_flow.report.lateness import DeadlineWatch
+from dbt_flow.report.news_kept import remember_rules
+from dbt_flow.report.rules import Rules
 from dbt_flow.report.telling import tell_others
 from dbt_flow.run.recorder import Feed, Recorder
 from dbt_flow.run.watchdog import LAUNCHER_VARIABLE, Stop, Watchdog
@@ -105,6 +108,7 @@ class Attempt(ABC, Generic[T]):
         self.record = RunRecord(self.job.store, self.ref)
         self.cards = CardStore()
         self.live = LiveCard(self._live_card)
+        self.deadline = DeadlineWatch(self.job.store, Rules.from_dict(self.job.telling), self.started)
         self.target_path: Path | None = None
 
     # ---- the story
@@ -112,6 +116,8 @@ class Attempt(ABC, Generic[T]):
     def run(self) -> T:
         """From the attempt's first word to what it leaves; it does not return when it is stopped."""
         self.feed.tell("attempt", run=self._pathspec, number=self.task.attempt, pid=os.getpid(), task=self.task.pathspec)
+        with suppress(DbtFlowError):  # a state folder that cannot be written is told by what must be written
+            remember_rules(self.job.store, self.job.dag.name, self.job.telling)
         with Watchdog(self._timeout(), self._stop):
             ending = self._guarded()
             if not self.ending.acquire(blocking=False):
@@ -270,6 +276,9 @@ class Attempt(ABC, Generic[T]):
             known, running = self._known()
             nodes = tuple(known[node.id] for node in plan.nodes if node.id in known) if plan else ()
             blank = replace(self._blank(), nodes=nodes)
+            late = self.deadline.look(self.record, plan, blank, nodes, running)
+            if late:
+                self._phase(late)
             extra = replace(card_extra(self.job.store, blank, self._facts()), live=True, running=tuple(running.items()))
             html = render(card_document(plan, blank, extra))
             self._sink().put(html)

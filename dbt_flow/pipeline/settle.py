@@ -260,6 +260,7 @@ def _never_planned(record: RunRecord, header: Mapping[str, Any], ending: Ending)
     result = judge(_blank(record.ref, header, 0), None, (), ending)
     if record.settle(result):
         tell(_dead_sink(record, header), None, result, card_extra(record.store, result, {}))
+        tell_others(record, None, result, header)
     return record.result()
 
 
