@@ -162,7 +162,8 @@ class Running:
                     yield event
 
     def _task_alive(self) -> bool:
-        return any(_alive(pid) for pid in self.pids[-1:])
+        self.pids = [pid for pid in self.pids if _alive(pid)]  # of a run of several steps some run side by side
+        return bool(self.pids)
 
     def _kill_when_late(self) -> None:
         if self._stopping is not None and time.monotonic() > self._stopping + _STOP_WITHIN:

@@ -54,6 +54,18 @@ def _plan(settings: Settings, dag: Dag, said: dict[str, str | None], as_json: bo
                     {"id": item.id, "type": types[item.id], "decision": item.decision, "reason": item.reason}
                     for item in found.decisions
                 ],
+                "flow": None
+                if found.isolation is None
+                else [
+                    {
+                        "name": step.name,
+                        "kind": step.kind,
+                        "builds": list(found.isolation.nodes.get(step.name, ())),
+                        "next": list(step.next),
+                        "resources": _needs(found.isolation, step.name),
+                    }
+                    for step in found.isolation.steps
+                ],
                 "steps": [{"name": step.name, "nodes": list(step.nodes), "needs": list(step.needs)} for step in plan.steps],
                 "missing": [{"id": node, "built_by": found.builders.get(node)} for node in found.missing],
                 "notes": list(found.notes),
@@ -93,10 +105,37 @@ def _show(dag: Dag, found: Any) -> None:
     screen.print(table)
     if len(plan.steps) > _SHOWN:
         screen.print(f"and {len(plan.steps) - _SHOWN} more steps; --json has them all")
+    if found.isolation is not None:
+        screen.print(_waves(found.isolation))
+        screen.print(Text(found.costs, style="dim"))
     if any(item.decision != "run" for item in found.decisions):
         screen.print(_decided(found))
     for note in found.notes:
         screen.print(Text(note, style="yellow"))
+
+
+def _waves(shape: Any) -> Any:
+    """The Metaflow flow of a DAG with isolated steps, wave by wave."""
+    from rich import box  # only for people
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("Metaflow step", "builds", "resources", "then"):
+        table.add_column(column, overflow="fold")
+    words = {"warm": "what needs no step of its own", "pass": "nothing: it waits, or splits"}
+    for step in shape.steps:
+        said = _needs(shape, step.name)
+        needs = ", ".join([f"{said['memory']} MB"] * ("memory" in said) + [f"{said['cpu']} cpu"] * ("cpu" in said))
+        builds = words.get(step.kind) or f"{step.step} with {len(shape.nodes[step.name]) - 1} tests"
+        table.add_row(Text(step.name), Text(builds), Text(needs), Text(", ".join(step.next)))
+    return table
+
+
+def _needs(shape: Any, step: str) -> dict[str, Any]:
+    """What a step asks of its machine; memory is in MB, as Metaflow has it."""
+    found = shape.needs.get(step)
+    return dict(found.arguments) if found else {}
 
 
 def _decided(found: Any) -> Any:

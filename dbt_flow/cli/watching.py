@@ -151,7 +151,8 @@ class _Lines:
     """A line for what has ended, for logs and pipes."""
 
     def __init__(self) -> None:
-        self.total, self.done = 0, 0
+        self.total = 0
+        self.seen: set[str] = set()
         self.names: dict[str, str] = {}
 
     def show(self, event: dict[str, Any]) -> None:
@@ -160,19 +161,19 @@ class _Lines:
             self.say(f"{event['text']}")
         elif kind == "plan":
             self.names = {node: name for node, name, _ in event["nodes"]}
-            self.total, self.done = len(event["nodes"]), 0
+            self.total, self.seen = len(event["nodes"]), set()
             carried = f", {event['carried']} good already" if event["carried"] else ""
             self.say(f"{event['run']} on {event['target']}: {self.total} nodes to build{carried}")
         elif kind == "metric":
             self.say(event["line"])
         elif kind == "end":
-            self.done += 1
+            self.seen.add(event["id"])  # an isolated step that is tried again ends its nodes again
             self.ended(event)
 
     def ended(self, event: dict[str, Any]) -> None:
         rows = f", {event['failures']} failing rows" if event.get("failures") else ""
         name = self.names.get(event["id"], event["id"])
-        self.say(f"[{self.done}/{self.total}] {event['status']:<8} {name} {event['seconds']:.2f}s{rows}")
+        self.say(f"[{len(self.seen)}/{self.total}] {event['status']:<8} {name} {event['seconds']:.2f}s{rows}")
 
     def say(self, text: str) -> None:
         click.echo(printable_on(sys.stderr, text), err=True)
@@ -217,7 +218,9 @@ class _Display(_Lines):
             return Text(f"… {self.phase}", style="dim")
         head = Table.grid(padding=(0, 1))
         head.add_row(
-            ProgressBar(self.total, self.done, width=30), Text(f"{self.done}/{self.total}"), Text(self.phase, style="dim")
+            ProgressBar(self.total, len(self.seen), width=30),
+            Text(f"{len(self.seen)}/{self.total}"),
+            Text(self.phase, style="dim"),
         )
         now = time.monotonic()
         rows = [

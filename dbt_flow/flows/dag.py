@@ -40,7 +40,7 @@ from metaflow import (
 from metaflow.exception import MetaflowException
 
 from dbt_flow.errors import DbtFlowError, InputError, Refusals
-from dbt_flow.flows.shape import isolation_of, shape_of, words_for
+from dbt_flow.flows.shape import forget, isolation_of, shape_of, words_for
 from dbt_flow.flows.steps import make_methods
 from dbt_flow.metaflow_seam import name_class, rename_flow, set_steps
 from dbt_flow.pipeline.isolation import StepNeeds
@@ -309,6 +309,7 @@ def _settle(config: Mapping[str, Any], run: str, stopped: str | None) -> None:
             settle_clone(store, name, f"{flow}/{run}", cloned, task)
         else:
             settle_dead(store, name, run, flow, task=task, stopped=stopped)
+        forget(config)
     except DbtFlowError as error:
         print(f"dbt-flow: {error}", file=sys.stderr)
 

@@ -55,6 +55,13 @@ def shape_of(config: Mapping[str, Any]) -> Isolation | None:
     return Isolation.from_dict(found) if found else None
 
 
+def forget(config: Mapping[str, Any]) -> None:
+    """Remove what was compiled for a run that has ended, however it did."""
+    found = config.get("isolation")
+    if found:
+        Compiled(FolderStore(Path(config["state"])), found["key"]).drop()
+
+
 def words_for(config: Mapping[str, Any], command: str, said: Sequence[str]) -> list[str]:
     """What the command line of a local run still needs: how many tasks at once, and where to resume.
 

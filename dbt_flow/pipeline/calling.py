@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class Called:
 
     ending: Ending
     run_results: dict[str, Any] | None
+    ready: float
+    """The process's CPU seconds when dbt was there and its turn had not come."""
     halts: bool
     """Nothing further is to be built in this run: ``on-run-start`` failed, and the project says so."""
 
@@ -54,6 +57,7 @@ def call_dbt(call: Call) -> Called:
     with ExitStack() as stack:
         step.target_path = stack.enter_context(target_folder(step.job))
         order = _order(call, hooks, step.target_path)
+        ready = time.process_time()
         stack.enter_context(step.live)
         who = f"{step.ref.dag}, run {step.ref.number}, step {step.step.name} ({step.job.dag.owner})"
         database = step.shape.database
@@ -61,7 +65,7 @@ def call_dbt(call: Call) -> Called:
         step.phase("building")
         step.engine = Engine(step.recorder)
         outcome = step.engine.build(order)
-    return Called(_ending(call, outcome), outcome.run_results, hooks.halted)
+    return Called(_ending(call, outcome), outcome.run_results, ready, hooks.halted)
 
 
 def _project(call: Call) -> DbtProject:

@@ -14,13 +14,14 @@ from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.prepare import Phase, Prepared, prepare, target_folder, why
 from dbt_flow.pipeline.softened import soften
 from dbt_flow.pipeline.upstream import deferred, with_upstream
-from dbt_flow.plan.waves import ISOLATED, WARM, flow_steps, make_waves
+from dbt_flow.plan.waves import END, ISOLATED, START, WARM, flow_steps, make_waves
 from dbt_flow.project.seams.contents import packed
 from dbt_flow.project.selecting import select
 from dbt_flow.run.lock import database_lock
 from dbt_flow.spec.model import Resources
 
 ALL = "all"
+_WITH_HOOKS = {ON_START: START, ON_END: END}
 
 
 def compile_isolated(job: Job, phase: Phase, *, store: bool, deployed: bool = False) -> Isolation | None:
@@ -42,6 +43,12 @@ def compile_isolated(job: Job, phase: Phase, *, store: bool, deployed: bool = Fa
         if store:
             _store(prepared, found, parts, phase)
         return found
+
+
+def shape_of(prepared: Prepared) -> Isolation | None:
+    """The flow's shape, for looking at it; None for a run of one step."""
+    chosen = isolated_models(prepared)
+    return _shape(prepared, chosen, "-")[0] if chosen else None
 
 
 def isolated_models(prepared: Prepared) -> Mapping[str, Resources]:
@@ -92,6 +99,7 @@ def _shape(prepared: Prepared, chosen: Mapping[str, Resources], key: str) -> tup
         waits={node: waits[node] for its in nodes.values() for node in its},
         hooks=hooks,
         profiles_dir=str(parsed.profiles_dir),
+        starts=len(isolated) + len({name for name, ids in parts.items() if ids} | {_WITH_HOOKS[kind] for kind in hooks}),
         why=why(dag),
         versions={**parsed.versions, "dbt-flow": __version__, "metaflow": version("metaflow")},
         manifest=parsed.manifest_digest,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from dbt_flow.errors import DbtFlowError
+from dbt_flow.pipeline.compiling import shape_of
+from dbt_flow.pipeline.isolation import Isolation
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.prepare import Phase, Prepared, prepare, target_folder, why
 from dbt_flow.pipeline.reuse import judge_reuse
+from dbt_flow.pipeline.step_costs import known_costs
 from dbt_flow.pipeline.upstream import builders, missing_hint, missing_upstream, read_from_others
 from dbt_flow.plan.decide import decide
 from dbt_flow.plan.model import Decision, Plan
@@ -31,6 +34,10 @@ class Forecast:
     """Which DAG builds each of those."""
     notes: tuple[str, ...] = ()
     """What a person should know before it runs."""
+    isolation: Isolation | None = None
+    """The steps of the flow, when models have steps of their own."""
+    costs: str = ""
+    """What those cost, in words."""
 
 
 class _Held(Exception):
@@ -44,22 +51,32 @@ def forecast(job: Job, phase: Phase) -> Forecast:
     """
     with target_folder(job) as folder:
         prepared = prepare(job, folder, phase)
-        decisions = decide(prepared.plan, why=why(job.dag))
-        notes: tuple[str, ...] = ()
-        if job.dag.reuse == "unchanged":
-            decisions, notes = _reuse(prepared, decisions, phase)
-        if not read_from_others(prepared.plan):
-            return Forecast(prepared.plan, decisions, notes=notes)
-        phase("looking for the tables that it reads")
-        try:
-            missing = _look(prepared)
-        except (_Held, DbtFlowError) as error:
-            note = f"whether the tables that it reads are there could not be seen: {error}"
-            return Forecast(prepared.plan, decisions, notes=(*notes, note))
-        if not missing:
-            return Forecast(prepared.plan, decisions, notes=notes)
-        by = builders(job, missing)
-        return Forecast(prepared.plan, decisions, missing, by, (*notes, missing_hint(job, prepared.plan, missing, by)))
+        found = _forecast(job, prepared, phase)
+        shape = shape_of(prepared) if job.dag.isolate else None
+        if shape is not None:
+            return replace(found, isolation=shape, costs=known_costs(job.store).sentence(shape))
+        if job.dag.isolate:
+            found = replace(found, notes=(*found.notes, "isolate: takes none of the models that are planned"))
+        return found
+
+
+def _forecast(job: Job, prepared: Prepared, phase: Phase) -> Forecast:
+    decisions = decide(prepared.plan, why=why(job.dag))
+    notes: tuple[str, ...] = ()
+    if job.dag.reuse == "unchanged":
+        decisions, notes = _reuse(prepared, decisions, phase)
+    if not read_from_others(prepared.plan):
+        return Forecast(prepared.plan, decisions, notes=notes)
+    phase("looking for the tables that it reads")
+    try:
+        missing = _look(prepared)
+    except (_Held, DbtFlowError) as error:
+        note = f"whether the tables that it reads are there could not be seen: {error}"
+        return Forecast(prepared.plan, decisions, notes=(*notes, note))
+    if not missing:
+        return Forecast(prepared.plan, decisions, notes=notes)
+    by = builders(job, missing)
+    return Forecast(prepared.plan, decisions, missing, by, (*notes, missing_hint(job, prepared.plan, missing, by)))
 
 
 def _look(prepared: Prepared) -> tuple[str, ...]:

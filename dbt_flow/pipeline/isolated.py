@@ -9,6 +9,7 @@ dbt is loaded only where there is something to build (:mod:`.calling`).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ from dbt_flow.pipeline.isolation import ON_END, ON_START, Compiled, Isolation, a
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.live import LiveCard
 from dbt_flow.pipeline.settle import Ending, Sink, complete, judge
+from dbt_flow.pipeline.softened import told_softened
+from dbt_flow.pipeline.step_costs import learn_costs
 from dbt_flow.plan.decide import decide
 from dbt_flow.plan.model import Plan
 from dbt_flow.plan.waves import END, ISOLATED, START, FlowStep
@@ -74,6 +77,7 @@ class StepAttempt(Attempt[Left]):
         self.versions = dict(self.shape.versions)
         self.begun = False
         self.halts = False
+        self.dbt_seconds = self.start_seconds = 0.0
         if self.step.kind == ISOLATED:
             self.live = LiveCard(self._live_card, _FIRST_LIVE_CARD)
 
@@ -93,9 +97,11 @@ class StepAttempt(Attempt[Left]):
         if not self.to_run and not hooks:
             return Ending()
         self._back_off()
+        began = time.process_time()
         from dbt_flow.pipeline.calling import Call, call_dbt  # noqa: PLC0415 - here a step begins to cost dbt's import
 
         called = call_dbt(Call(self, self.to_run, hooks, known))
+        self.dbt_seconds, self.start_seconds = time.process_time() - began, called.ready - began
         self.run_results, self.halts = called.run_results, called.halts
         return called.ending
 
@@ -209,7 +215,14 @@ class StepAttempt(Attempt[Left]):
         if not self.begun:
             return ending
         self._account_for(ending)
-        left = {"halts": self.halts, "error": ending.error.to_dict() if ending.error else None, "complaint": ending.complaint}
+        left = {
+            "halts": self.halts,
+            "error": ending.error.to_dict() if ending.error else None,
+            "complaint": ending.complaint,
+            "cpu": round(time.process_time(), 2),
+            "cpu_of_dbt": round(self.dbt_seconds, 2),
+            "cpu_to_start": round(self.start_seconds, 2),
+        }
         with suppress(DbtFlowError):
             for result in self.recorder.snapshot()[0].values():
                 if result.compiled or result.sample or result.rows is not None:  # known only since dbt has ended
@@ -294,6 +307,7 @@ class _Last(StepAttempt):
         attempts = self.record.attempts()
         results = {**self._results(), **self.recorder.snapshot()[0]}
         learn_durations(self.job.store, plan.target, (r for attempt in attempts for r in attempt.results))
+        learn_costs(self.job.store, [attempt.left for attempt in attempts if attempt.left])
         said = [str(a.left["complaint"]) for a in _latest(attempts) if a.left and a.left["complaint"]]
         if not ending.error and said:
             ending = Ending(complaint="; ".join(dict.fromkeys([*said, ending.complaint])).rstrip("; "))
@@ -303,7 +317,7 @@ class _Last(StepAttempt):
         with suppress(DbtFlowError):
             parts = [self.record.get(f"run_results.{step.name}.json") for step in self.shape.steps]
             self.run_results = joined_run_results([part for part in parts if part])
-        told = self._told(replace(result, started=self.started), last)
+        told = self._told(told_softened(self.job.dag, plan, replace(result, started=self.started)), last)
         if last and not self.shape.key.startswith("deployed-"):
             self.compiled.drop()
         return Left(told.result.status != SUCCESS, told.result.reason, told)

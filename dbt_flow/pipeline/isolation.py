@@ -71,6 +71,8 @@ class Isolation(Record):
     hooks: tuple[str, ...] = ()
     """The kinds of hooks that the project has: ``on-run-start``, ``on-run-end``."""
     profiles_dir: str = ""
+    starts: int = 0
+    """How many of the steps start dbt, in a run that builds everything."""
     why: str = ""
     """Why nodes are planned, as decisions say it."""
     versions: Mapping[str, str] = field(default_factory=dict)

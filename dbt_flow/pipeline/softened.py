@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from dbt_flow.errors import ProjectError
 from dbt_flow.plan.model import Plan
-from dbt_flow.project.parsing import Parsed
 from dbt_flow.records import TEST_TYPES, RunResult
 from dbt_flow.spec import Dag
+
+if TYPE_CHECKING:  # a step that builds nothing does not load dbt
+    from dbt_flow.project.parsing import Parsed
 
 Select = Callable[[tuple[str, ...]], frozenset[str]]
 """dbt's own selection."""

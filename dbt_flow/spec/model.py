@@ -177,6 +177,9 @@ class DagKeys(Strict):
             if said and self.isolate:
                 message = f"{key} and isolate do not go together yet: each step decides for itself"
                 raise refusal("bad-value", message, "delete one of the two", key=key)
+        for key, said in (("reuse", self.reuse != "off"), ("require_fresh", self.require_fresh is not None)):
+            if self.isolate and said:
+                raise refusal("not-yet", f"{key} has no effect yet beside isolate", "delete one of the two for now", key=key)
         if self.selector and (self.select or self.exclude):
             message = "selector goes alone: dbt ignores select and exclude beside it"
             raise refusal("bad-value", message, "delete selector, or the others", key="selector")
