@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,7 +26,7 @@ from dbt_flow.yamlfile import did_you_mean
 @click.option("--field", "-f", "fields", multiple=True, metavar="NAME=VALUE", help="A field of its payload; may be repeated.")
 @click.option("--end", "end", metavar="DAG|FLOW", help="A run of this DAG or flow ends well.")
 @click.option("--start", "start", metavar="DAG|FLOW", help="This DAG or flow is started.")
-@click.option("--at", "at", metavar="TIME", help="From this time on, schedules included: 2026-11-22T06:00, or 06:00.")
+@click.option("--at", "at", metavar="TIME", help="From then on, schedules included: 2026-11-22T06:00, or 06:00.")
 @click.option(
     "--hours", default=24.0, show_default=True, metavar="N", type=click.FloatRange(0, 24 * 31), help="How far to look."
 )
@@ -170,6 +170,6 @@ def _clock(at: float) -> str:
     return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

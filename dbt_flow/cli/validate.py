@@ -32,6 +32,10 @@ def command(context: Context, dags: tuple[str, ...], as_json: bool, with_project
     except DbtFlowError as error:
         fleet = Fleet((), flatten(error), (), ())
     errors = fleet.errors
+    if not dags and fleet.files and settings.flows:
+        from dbt_flow.serve.flow_reading import Reader  # reads ML flows, each in a process of its own
+
+        errors += tuple(Reader(settings).flow_problems())
     if with_project and fleet.dags:
         from dbt_flow.pipeline.prepare import check_selections  # loads dbt
 

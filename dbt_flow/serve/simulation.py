@@ -1,4 +1,6 @@
-"""What would start, when and why: the core of ``serve`` with a clock that is set, and runs that take as long as the last ones did.
+"""What would start, when and why: the core of ``serve`` with a clock that is set.
+
+Runs take as long as the last ones did.
 
 Nothing is started and nothing is remembered. Every run is taken to end well, but those that the caller lets fail.
 """

@@ -1,4 +1,6 @@
-"""A root with DAG files and a runtime over it, whose runs are stand-ins: real processes, real claims, no Metaflow and no dbt."""
+"""A root with DAG files and a runtime over it, whose runs are stand-ins.
+
+Processes and claims are real; there is no Metaflow and no dbt."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A server over stand-in runs that can live and be killed hundreds of times: everything is imported once, and each life is a fork.
+"""A server over stand-in runs that can be killed hundreds of times: all is imported once, each life is a fork.
 
-``python stand_server.py ROOT``: for each line on stdin, ``SECONDS BAD CRASH`` (- for nothing), a server begins to live; when it takes
-events in, a line with its process id and its address is printed.
+``python stand_server.py ROOT``: for each line on stdin, ``SECONDS BAD CRASH`` (- for nothing), a server begins to live; when it
+takes events in, a line with its process id and its address is printed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ML flows: read in a child process, matched as Argo matches, started with ``current.trigger`` as on Argo; the real Metaflow."""
+"""ML flows: read in a child process, matched as Argo matches, started with ``current.trigger`` filled: real Metaflow."""
 
 from __future__ import annotations
 
