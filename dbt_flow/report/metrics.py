@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import psutil
@@ -102,6 +103,7 @@ class Around:
 
 def measure(rules: Rules, plan: Plan | None, result: RunResult, around: Around) -> Measured:
     """What a settled run sends."""
+    tag.cache_clear()  # what is a secret may have become known since
     causes = root_causes(plan, result)
     tags = common_tags(rules, result)
     points = [*_of_dag(result, causes, around, tags), *_of_nodes(rules, plan, result, causes, tags)]
@@ -135,6 +137,7 @@ def trigger_kind(words: str) -> str:
     return first if first in _TRIGGERS else "manual"
 
 
+@lru_cache(maxsize=50_000)
 def tag(name: str, value: str) -> str:
     """A tag as Datadog takes it: no comma, bar, hash or blank, and not long."""
     plain = re.sub(r"[^\w./:@+-]+", "_", one_line(redacted(str(value)), 400)).strip("_")
@@ -188,7 +191,7 @@ def _of_nodes(
     rules: Rules, plan: Plan | None, result: RunResult, causes: tuple[Cause, ...], tags: tuple[str, ...]
 ) -> Iterator[Point]:
     roots = {cause.result.id for cause in causes}
-    for node in result.nodes:
+    for node in sorted(result.nodes, key=lambda node: node.good):  # what is not good first: the end may be dropped
         if node.good and not rules.metrics.get("nodes", True):
             continue
         mine = _node_tags(plan, node.id, tags, result.owner)

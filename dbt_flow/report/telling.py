@@ -37,7 +37,7 @@ from dbt_flow.state.store import FolderStore
 TOLD = "told.json"
 """Of a run: when others were told. A run with rules and without it is still to be told."""
 
-_METRICS_WITHIN = 0.6  # seconds for which a run waits for its metrics
+_METRICS_WITHIN = 0.8  # seconds for which a run waits for its metrics
 _UNTOLD_FOR = timedelta(days=7)  # older ones are no news
 _LOOK_BACK = 3
 _HISTORY = 30
@@ -131,13 +131,24 @@ def _earlier(store: FolderStore, ref: RunRef, rules: Rules) -> list[str]:
 
 
 def _measure(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResult, hear: Hear | None, *, own: bool) -> None:
-    """Send metrics, if anybody is there to take them."""
+    """Send metrics, if anybody is there to take them; in a thread, so that no resolver and no large run is waited for."""
     on = metrics_on(rules)
     if not on and hear is None:
         return
+    work = partial(_quietly, partial(_measured, record, rules, plan, result, usage() if own else {}))
+    if hear is not None:
+        for line in work() or ():
+            hear(line)
+        return
+    thread = threading.Thread(target=work, name="dbt-flow-metrics", daemon=True)
+    thread.start()
+    thread.join(_METRICS_WITHIN)
+
+
+def _measured(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResult, used: Mapping[str, float]) -> list[str]:
     store = record.store
     around = Around(
-        usage=usage() if own else {},
+        usage=used,
         history=tuple(line for line in history(store, result.dag, result.target, _HISTORY) if line["run"] != result.run),
         lateness=lateness(rules, result),
         delay=schedule_delay(rules, result),
@@ -145,17 +156,12 @@ def _measure(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResu
         freshness=_freshness(record),
     )
     measured = measure(rules, plan, result, around)
-    for line in measured.lines() if hear else ():
-        hear(line)  # type: ignore[misc]
-    if not on:
-        return
-    if rules.metrics.get("api") and isinstance(store, FolderStore):
-        agentless.leave(store, result, rules, measured)
-        return
-    send = partial(_quietly, partial(statsd.send, rules, measured))
-    thread = threading.Thread(target=send, name="dbt-flow-metrics", daemon=True)
-    thread.start()
-    thread.join(_METRICS_WITHIN)
+    if metrics_on(rules):
+        if rules.metrics.get("api") and isinstance(store, FolderStore):
+            agentless.leave(store, result, rules, measured)
+        else:
+            statsd.send(rules, measured)
+    return measured.lines()
 
 
 def _freshness(record: RunRecord) -> tuple[Mapping[str, Any], ...]:
@@ -167,9 +173,10 @@ def _freshness(record: RunRecord) -> tuple[Mapping[str, Any], ...]:
     return ()
 
 
-def _quietly(send: Callable[[], object]) -> None:
+def _quietly(send: Callable[[], list[str]]) -> list[str] | None:
     """Metrics may be lost, and with them the reason."""
     try:
-        send()
+        return send()
     except Exception as error:
         print(f"dbt-flow: no metrics: {redacted(str(error))[:300]}", file=sys.stderr)
+        return None

@@ -31,6 +31,7 @@ from dbt_flow.serve.flow_reading import Reader
 from dbt_flow.serve.intake import Intake
 from dbt_flow.serve.listeners import Listening
 from dbt_flow.serve.outcomes import Outcomes
+from dbt_flow.serve.rounds_made import Rounds
 from dbt_flow.serve.starter import Starter
 from dbt_flow.serve.watchman import Watchman
 from dbt_flow.settings import Settings
@@ -154,6 +155,7 @@ class Runtime:
         self.clockwork = Clockwork(self.intake)
         self.executor = Executor(self.log, self.starter, state / "serve" / "tries", self.options.jobs)
         self.watchman = Watchman(self.log, self.outcomes)
+        self.rounds = Rounds(self.settings, self.say)
         if not self.listening.subscribers and self.options.watch_files:
             self.listening = self.reader.read()
         self._listen(self.listening, now)
@@ -184,6 +186,7 @@ class Runtime:
                 self.intake.tick(now)
             self.executor.tick(now)
             self.watchman.tick(now)
+            self.rounds.tick(now)
             self._say_news()
         except (StateError, OSError) as error:  # a full disk: say so, wait, and go on; nothing was half done
             self.say(str(error))

@@ -18,6 +18,7 @@ import yaml
 
 from dbt_flow.cli import VERBS, cli
 from dbt_flow.pipeline.job import OPTION_VARIABLES
+from dbt_flow.report.channels import PAGERDUTY_URL
 from dbt_flow.settings import KEYS, VARIABLES, load_settings
 from dbt_flow.spec import load_fleet
 from dbt_flow.spec.model import DagKeys
@@ -155,7 +156,7 @@ def test_every_setting_and_variable_is_on_the_platform_page() -> None:
     page = (ROOT / "docs/platform.md").read_text(encoding="utf-8")
     written = set(re.findall(r"`([A-Za-z_]+)`", page))
     assert {*VARIABLES, *OPTION_VARIABLES.values(), *KEYS} <= written
-    known = {*VARIABLES, *OPTION_VARIABLES.values(), "DBT_FLOW_FEED", "DBT_FLOW_PARENT", "DBT_FLOW_LAUNCHER"}
+    known = {*VARIABLES, *OPTION_VARIABLES.values(), PAGERDUTY_URL, "DBT_FLOW_FEED", "DBT_FLOW_PARENT", "DBT_FLOW_LAUNCHER"}
     assert {name for name in written if name.startswith("DBT_FLOW_")} <= known
 
 

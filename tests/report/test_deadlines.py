@@ -16,6 +16,7 @@ from dbt_flow.report.deadlines import Progress, at_risk, deadlines, lateness, ov
 from dbt_flow.report.lateness import DeadlineWatch, done_late, tell_late
 from dbt_flow.report.news_kept import open_incidents
 from dbt_flow.report.outbox import Outbox
+from dbt_flow.report.rounds import go_round, runs_of
 from dbt_flow.state.durations import learn_durations
 from dbt_flow.state.runs import RunRecord, RunRef
 from dbt_flow.state.store import FolderStore
@@ -116,6 +117,21 @@ def test_a_dag_that_never_started_is_told_once_and_mended_by_a_good_run(store: F
     assert page.details["start"] == "dbt-flow run risk"
     assert notice.action == "notice"
     assert [incident.nodes for incident in open_incidents(store, "prod", "risk")] == [("late",)]
+
+
+def test_a_round_tells_who_is_late_and_starts_a_sender(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(sender, "start", started.append)
+    known = [(DAILY, "prod"), (rules(dag="other"), None)]
+    assert go_round(store, known, at("2026-11-21T12:50")) == []  # yesterday's is no news
+    assert go_round(store, known, at("2026-11-21T13:01")) == [
+        "risk is late: it has not started, and should have been done by 07:00 (1 min 00 s ago)"
+    ]
+    assert len(started) == 2  # for the page, and because something waits
+    assert go_round(store, known, at("2026-11-21T13:02")) == []
+    record = RunRecord(store, RunRef("prod", "risk", "7"))
+    record.begin_attempt(0, {"run": "Risk/7"})
+    assert [line["status"] for line in runs_of(store, "risk", "prod")] == ["running"]
 
 
 def test_a_run_watches_its_own_deadline(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
