@@ -6,13 +6,14 @@ A run is settled once: by its own task, else by its launcher, else by whoever lo
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dbt_flow import redact
-from dbt_flow.errors import DbtFlowError, RunCancelled, flatten
+from dbt_flow.errors import DbtFlowError, RunCancelled, RunFailed, flatten
 from dbt_flow.metaflow_seam import CardStore
+from dbt_flow.pipeline.backdrop import backdrop
 from dbt_flow.plan.causes import blockers
 from dbt_flow.plan.model import Plan
 from dbt_flow.records import (
@@ -36,8 +37,11 @@ from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.headline import sentence
 from dbt_flow.report.telling import tell_others
 from dbt_flow.state.history import history
-from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run
+from dbt_flow.state.runs import NO_TARGET, Attempt, RunRecord, RunRef, find_run
 from dbt_flow.state.store import Store
+
+STOPS = ("run-cancelled", "timeout", "launcher-gone")
+"""Codes of what stops a run from outside."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Ending:
         return self.error is not None and self.error.code == "run-cancelled"
 
     @property
+    def stopped(self) -> bool:
+        """Whether it was stopped from outside, by whatever it was."""
+        return self.error is not None and self.error.code in STOPS
+
+    @property
     def final(self) -> bool:
         """Whether no further attempt will follow, whatever the DAG's ``retries`` say."""
         return self.error is not None and self.error.code in ("run-cancelled", "launcher-gone")
@@ -67,8 +76,7 @@ def complete(
 
     Skipped nodes name their causes.
     """
-    stopped = ending.error is not None and ending.error.code in ("run-cancelled", "timeout", "launcher-gone")
-    missing = CANCELLED if stopped else LOST
+    missing = CANCELLED if ending.stopped else LOST
     found = {}
     for node in plan.nodes:
         result = results.get(node.id)
@@ -149,11 +157,23 @@ def tell(sink: Sink, plan: Plan | None, result: RunResult, extra: CardExtra) -> 
     return document
 
 
-def card_extra(store: Store, result: RunResult, facts: Mapping[str, Any]) -> CardExtra:
+def plan_kept(record: RunRecord) -> Plan | None:
+    """The plan in a run's record; None where there is none, or it cannot be read: telling goes on without."""
+    try:
+        document = record.get("plan.json")
+        return None if document is None else Plan.from_dict(document)
+    except (DbtFlowError, TypeError, AttributeError, KeyError, ValueError):
+        return None
+
+
+def card_extra(store: Store, result: RunResult, facts: Mapping[str, Any], plan: Plan | None = None) -> CardExtra:
     """What the card shows beside the run, from history and from what the attempt noted."""
-    before = [line for line in history(store, result.dag, result.target, 30) if line["run"] != result.run]
+    lines = [line for line in history(store, result.dag, result.target, 30) if line["run"] != result.run]
+    before = tuple(reversed(lines))
+    plan = plan or plan_kept(RunRecord(store, RunRef(result.target, result.dag, result.run.rpartition("/")[2])))
     return CardExtra(
-        history=tuple(reversed(before)),
+        **backdrop(store, result, plan, facts, before),
+        history=before,
         updated=utc_text(),
         commands=commands(result.run, result.dag),
         owner_contact=facts.get("owner_contact") or None,
@@ -197,15 +217,16 @@ def settle_dead(
     if settled is not None:
         return settled
     attempts = record.attempts()
-    if not attempts or attempts[-1].alive:
+    if not attempts or any(attempt.alive for attempt in attempts):
         return None
     document = record.get("plan.json")
     plan = None if document is None else Plan.from_dict(document)
     last = attempts[-1]
-    refused = last.header.get("refused")
-    ending = Ending(complaint=str(refused)) if refused else death or _SILENT
-    results = {result.id: result for attempt in attempts for result in attempt.results}
-    nodes = complete(plan, results, last.started, ending) if plan else ()
+    ending = _death(attempts, death)
+    carried = map(NodeResult.from_dict, (record.get("opened.json") or {}).get("carried", ()))
+    results = {result.id: result for result in (*carried, *(r for attempt in attempts for r in attempt.results))}
+    running = {node: at for attempt in attempts if attempt.step or attempt is last for node, at in attempt.running.items()}
+    nodes = complete(plan, results, running, ending) if plan else ()
     blank = _blank(ref, attempts[0].header, last.number)
     result = judge(blank, plan, nodes, ending)
     if record.settle(result):
@@ -213,6 +234,26 @@ def settle_dead(
         tell(_dead_sink(record, last.header), plan, result, card_extra(store, result, last.header))
         tell_others(record, plan, result, last.header)
     return record.result()
+
+
+def _death(attempts: Sequence[Attempt], death: Ending | None) -> Ending:
+    """How a run ended that did not settle itself; of several steps one has told it, or has died."""
+    refused = attempts[-1].header.get("refused")
+    if refused:
+        return Ending(complaint=str(refused))
+    steps = {attempt.step: attempt for attempt in attempts}
+    if death or "" in steps:
+        return death or _SILENT
+    silent = [name for name, attempt in steps.items() if attempt.left is None]
+    if silent:
+        return Ending(complaint=f"the process of step {', '.join(silent)} died without a word (killed, or out of memory)")
+    left = [attempt.left for attempt in steps.values() if attempt.left]
+    errors = {item["error"]["code"]: item["error"]["message"] for item in left if item["error"]}
+    stops = [code for code in ("timeout", *STOPS) if code in errors]
+    if stops:
+        return Ending((RunCancelled if stops[0] == "run-cancelled" else RunFailed)(stops[0], errors[stops[0]]))
+    said = [*errors.values(), *(item["complaint"] for item in left if item["complaint"])]
+    return Ending(complaint="; ".join(said) or "it ended before its last step; Metaflow's log says why")
 
 
 def _blank(ref: RunRef, header: Mapping[str, Any], attempt: int) -> RunResult:

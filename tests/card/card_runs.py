@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 
 from card_plan import MODELS, START, model_id, plan, test_of, tests_of, timed
 
@@ -246,6 +247,7 @@ def parsing():
     return None, ended, extra(live=True, updated=utc_text(START + timedelta(seconds=2)), phase="parsing the dbt project")
 
 
+@cache
 def big(models: int = 5000, fail: bool = True):
     """A project of many models in 12 layers, with one model that fails near its middle."""
     wide = models // 12
@@ -256,14 +258,14 @@ def big(models: int = 5000, fail: bool = True):
         shape[f"m_{at:05d}"] = sorted(parents) if layer else [f".raw.table_{place % 40}"]
     made = plan(shape)
     if not fail:
-        return made, result(made), extra()
+        return made, result(made), extra(last_good=None)
     broken = model_id(f"m_{models // 2:05d}")
     blocked, changes = {broken}, {broken: NodeResult(id=broken, status="error", message=ERROR_MESSAGE, compiled=SQL)}
     for node in made.nodes:
         if node.id != broken and (set(node.parents) & blocked):
             blocked.add(node.id)
             changes[node.id] = NodeResult(id=node.id, status="skipped", blocked_by=(broken,))
-    return made, result(made, "failed", changes), extra()
+    return made, result(made, "failed", changes), extra(last_good=None)
 
 
 def empty():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -137,12 +138,18 @@ def browser() -> Iterator[Browser]:
     """A Chromium that ends with the block."""
     to_read, write = os.pipe()
     read, to_write = os.pipe()
+
+    def place() -> None:
+        """DevTools is on 3 (what it reads) and 4 (what it writes)."""
+        reads, writes = fcntl.fcntl(to_read, fcntl.F_DUPFD, 10), fcntl.fcntl(to_write, fcntl.F_DUPFD, 10)
+        os.dup2(reads, 3)
+        os.dup2(writes, 4)
+
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # DevTools is on 3 (what it reads) and 4 (what it writes); a shell puts them there.
-        command = [chromium(), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "chromium", *command],
-            pass_fds=(to_read, to_write),
+            [chromium(), *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            pass_fds=(3, 4),
+            preexec_fn=place,  # noqa: PLW1509 - two calls of the system and nothing of Python's
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
