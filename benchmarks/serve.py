@@ -10,17 +10,30 @@ import json
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 
+from dbt_flow.serve.event import make
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "serve"))
 
-from stand import Stand, send, settle
+from stand import Stand
 from test_webhook import served
+
+RESULT = json.dumps(
+    {
+        "dag": "d",
+        "flow": "D",
+        "run": "D/1",
+        "status": "success",
+        "reason": "",
+        "target": "dev",
+        "started": "2026-11-21T00:00:00Z",
+    }
+)
 
 
 def new(folder: str) -> Stand:
@@ -62,14 +75,12 @@ def latency(rounds: int = 20, dags: int = 1) -> list[float]:
             stand.dag(f"d{number}", "none")
             run = stand.state / "runs/dev" / f"d{number}" / "1"
             run.mkdir(parents=True)
-            (run / "result.json").write_text("{}")
+            (run / "result.json").write_text(RESULT)
             history = stand.state / "history/dev"
             history.mkdir(parents=True, exist_ok=True)
             (history / f"d{number}.jsonl").write_text("{}\n")
         found: list[float] = []
         with served(stand) as (runtime, _):
-            from dbt_flow.serve.event import make
-
             for number in range(rounds):
                 runtime.post(make("landed", {"id": str(number)}, time.time()))
                 while len([line for line in stand.journal() if line[0] == "end" and line[2] == "two"]) <= number:
@@ -92,8 +103,6 @@ def memory(dags: int = 1000, events: int = 10_000) -> tuple[float, float, float]
         runtime.executor.starting = False
         for number in range(events):
             with runtime.log.transaction():
-                from dbt_flow.serve.event import make
-
                 runtime._accept(make(f"e{number % 6}", {"id": str(number), "text": "x" * 100}, time.time()))
         begin = time.process_time()
         for _ in range(50):
@@ -118,5 +127,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    assert threading and send and settle
     main()

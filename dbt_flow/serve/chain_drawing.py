@@ -55,7 +55,7 @@ def draw(subscribers: Sequence[Subscriber], states: Mapping[str, tuple[str, str]
             sources[key] = (subscriber.text if not subscriber.waits else subscriber.schedule[0], "schedule", "")
             above.append(key)
     linked = {name for name, above in parents.items() if above} | {parent for above in parents.values() for parent in above}
-    column = _columns({**{name: () for name in sources}, **{name: parents[name] for name in parents if name in linked}})
+    column = _columns({**dict.fromkeys(sources, ()), **{name: parents[name] for name in parents if name in linked}})
     rows = _rows(column, parents)
     kinds = {subscriber.name: subscriber.kind for subscriber in subscribers}
     boxes = []

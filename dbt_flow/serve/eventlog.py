@@ -274,6 +274,10 @@ class EventLog:
         """The latest notices, newest first."""
         return list(self.db.execute("SELECT * FROM notices ORDER BY id DESC LIMIT ?", (limit,)))
 
+    def notices_after(self, number: int, limit: int = 100) -> list[sqlite3.Row]:
+        """Notices behind a number, oldest first."""
+        return list(self.db.execute("SELECT * FROM notices WHERE id > ? ORDER BY id LIMIT ?", (number, limit)))
+
     def counts(self) -> dict[str, int]:
         """How many deliveries are in each state."""
         return {row[0]: row[1] for row in self.db.execute("SELECT state, count(*) FROM deliveries GROUP BY state")}

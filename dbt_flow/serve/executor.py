@@ -152,7 +152,7 @@ class Executor:
         with self.log.transaction():
             if give_up:
                 self.log.change(delivery.id, state="done", status="failed", note=note, ended=now, token=None)
-                self.log.notice(now, delivery.subscriber, "failed", f"{delivery.subscriber} is given up: {why}")
+                self.log.notice(now, delivery.subscriber, "given up", f"{delivery.subscriber} is given up: {why}")
             else:
                 self.log.change(delivery.id, state="ready", note=note, token=None)
 

@@ -31,6 +31,7 @@ from dbt_flow.serve.flow_reading import Reader
 from dbt_flow.serve.intake import Intake
 from dbt_flow.serve.listeners import Listening
 from dbt_flow.serve.outcomes import Outcomes
+from dbt_flow.serve.owners_told import OwnersTold
 from dbt_flow.serve.rounds_made import Rounds
 from dbt_flow.serve.starter import Starter
 from dbt_flow.serve.watchman import Watchman
@@ -62,6 +63,7 @@ class Options:
     drain: float = 600.0
     """Seconds that runs may go on after SIGTERM."""
     watch_files: bool = True
+    """Whether it is the real thing: DAG files are read anew when they change, and owners are told."""
 
 
 @dataclass
@@ -156,6 +158,7 @@ class Runtime:
         self.executor = Executor(self.log, self.starter, state / "serve" / "tries", self.options.jobs)
         self.watchman = Watchman(self.log, self.outcomes)
         self.rounds = Rounds(self.settings, self.say)
+        self.owners = OwnersTold(self.log, self.settings, self.say)
         if not self.listening.subscribers and self.options.watch_files:
             self.listening = self.reader.read()
         self._listen(self.listening, now)
@@ -186,7 +189,9 @@ class Runtime:
                 self.intake.tick(now)
             self.executor.tick(now)
             self.watchman.tick(now)
-            self.rounds.tick(now)
+            if self.options.watch_files:  # a simulation, and a test, has nobody to tell
+                self.rounds.tick(now)
+                self.owners.tick(self.listening)
             self._say_news()
         except (StateError, OSError) as error:  # a full disk: say so, wait, and go on; nothing was half done
             self.say(str(error))

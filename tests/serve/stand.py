@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dbt_flow.serve.event import make
+from dbt_flow.serve.flow_reading import Reader
 from dbt_flow.serve.runtime import Answer, Options, Runtime
 from dbt_flow.serve.starter import Command, Order, Outcome
 from dbt_flow.settings import Settings, load_settings
@@ -78,7 +79,6 @@ class Stand:
         self.said: list[str] = []
         options = Options(jobs=jobs, watch_files=False)
         runtime = Runtime(self.settings, self.starter, options, clock=self.clock, say=self.said.append)
-        from dbt_flow.serve.flow_reading import Reader
 
         runtime.listening = Reader(self.settings).read()
         runtime.open()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -9,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from stand import Stand, settle
+from metaflow.plugins.argo import argo_workflows, argo_workflows_decorator
+from stand import Stand, send, settle
 
 from dbt_flow.serve.flow_reading import Reader
 from dbt_flow.serve.listeners import finish_name
@@ -90,9 +92,6 @@ def test_what_can_never_fire_and_what_cannot_be_imported(stand: Stand) -> None:
 
 def test_the_names_are_metaflows_own() -> None:
     """As ``ArgoWorkflows`` computes them; an upgrade that changes them fails here."""
-    import inspect
-
-    from metaflow.plugins.argo import argo_workflows, argo_workflows_decorator
 
     assert finish_name("p", "user.x", "F") == "metaflow.p.user.x.F.end" and finish_name(None, None, "F") == "metaflow.F.end"
     source = inspect.getsource(argo_workflows)
@@ -115,7 +114,6 @@ def test_ml_flows_start_each_other_and_see_what_started_them(stand: Stand) -> No
     runtime.listening = Reader(stand.settings).read()
     assert not runtime.listening.problems
     runtime.open()
-    from stand import send
 
     hostile = "$(touch hacked); --with retry\n'\"é"
     send(runtime, "data", id="e1", rate=0.5, word=hostile)

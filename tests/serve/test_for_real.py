@@ -96,12 +96,19 @@ def test_a_chain_of_four_and_the_server_killed_in_between(service: Service) -> N
     for _ in range(2):
         with pytest.raises(AssertionError, match="has that name and id"):
             service.cli("events", "publish", "landed", "--id", "1")
-    service.wait(lambda: service.rows()["orders"] == [("running", None)] and any(shop.folder.glob(".dbt_flow/runs/*/orders/*/plan.json")))
+    service.wait(
+        lambda: service.rows()["orders"] == [("running", None)] and any(shop.folder.glob(".dbt_flow/runs/*/orders/*/plan.json"))
+    )
     time.sleep(0.5)
     service.stop(signal.SIGKILL)
     shop.control("clean_orders")
     service.start()
-    done = {"orders": [("done", "success")], "sums": [("done", "success")], "flaky": [("done", "failed")], "anyway": [("done", "success")]}
+    done = {
+        "orders": [("done", "success")],
+        "sums": [("done", "success")],
+        "flaky": [("done", "failed")],
+        "anyway": [("done", "success")],
+    }
     service.wait(lambda: service.rows() == done)
     results = [json.loads(file.read_text()) for file in shop.folder.glob(".dbt_flow/runs/*/orders/*/result.json")]
     assert sorted(result["status"] for result in results) == ["failed", "success"]

@@ -43,7 +43,14 @@ def test_what_it_says(stand: Stand) -> None:
     a_day(stand)
     with served(stand) as (_, url):
         page, headers = get(url)
-        for words in ("waits for two", "One ended well", "nobody waits for it", "on event landed", "unknown key &#34;evnt&#34;", "team"):
+        for words in (
+            "waits for two",
+            "One ended well",
+            "nobody waits for it",
+            "on event landed",
+            "unknown key &#34;evnt&#34;",
+            "team",
+        ):
             assert words in page, words
         assert "<script>alert" not in page
         assert "connect-src 'self'" in headers["Content-Security-Policy"]
@@ -77,7 +84,9 @@ def test_in_chromium(stand: Stand, tmp_path: Path, size: tuple[int, int], dark: 
         frame = tmp_path / "frame.html"
         page, _ = get(url)
         inner = page.replace("</body>", MEASURE + "</body>")
-        frame.write_text(f"<iframe width={size[0]} height={size[1]} srcdoc='{inner.replace('&', '&amp;').replace(chr(39), '&#39;')}'></iframe>")
+        frame.write_text(
+            f"<iframe width={size[0]} height={size[1]} srcdoc='{inner.replace('&', '&amp;').replace(chr(39), '&#39;')}'></iframe>"
+        )
         told = json.loads(chromium(frame, dark).rpartition("MEASURED")[2].partition("DONE")[0])
     assert told["errors"] == []
     assert told["wide"] <= size[0], "the page scrolls sideways"
@@ -104,8 +113,20 @@ parent.document.body.append("MEASURED" + JSON.stringify(facts) + "DONE");
 
 def chromium(page: Path, dark: bool) -> str:
     """The page's DOM when its scripts have run."""
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    flags += ["--disable-component-update", "--disable-sync", f"--user-data-dir={page.parent / 'chromium'}", "--window-size=1400,1000"]
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]
+    flags += [
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={page.parent / 'chromium'}",
+        "--window-size=1400,1000",
+    ]
     flags += [f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--virtual-time-budget=2000", "--dump-dom"]
     done = subprocess.run([str(CHROMIUM), *flags, page.as_uri()], capture_output=True, text=True, timeout=60, check=True)
     return done.stdout

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
-from stand import Stand, StandIn, send, settle
+from stand import RUN, Stand, StandIn, send, settle
 
 from dbt_flow.errors import StateError
+from dbt_flow.serve.outcomes import End, events_of
 
 
 def test_a_chain_of_four_from_one_event_sent_three_times(stand: Stand) -> None:
@@ -32,10 +36,6 @@ def test_what_ends_while_nobody_looks_starts_what_waits(stand: Stand) -> None:
     runtime = stand.runtime()
     runtime.turn(0)
     runtime.log.close()
-    import subprocess
-    import sys
-
-    from stand import RUN
 
     subprocess.run(
         [sys.executable, str(RUN), str(stand.state), "one", "by-hand", str(stand.folder), "0", "success"], check=True
@@ -54,10 +54,6 @@ def test_a_line_of_history_that_was_never_written(stand: Stand) -> None:
     runtime = stand.runtime()
     runtime.turn(0)
     runtime.log.close()
-    import subprocess
-    import sys
-
-    from stand import RUN
 
     subprocess.run([sys.executable, str(RUN), str(stand.state), "one", "x", str(stand.folder), "0", "success"], check=True)
     (stand.state / "history/dev/one.jsonl").unlink()
@@ -181,7 +177,6 @@ def test_at_latest_runs_without_what_is_missing_and_says_so(stand: Stand) -> Non
 
 
 def feed_end(runtime: object, dag: str, at: float) -> None:
-    from dbt_flow.serve.outcomes import End, events_of
 
     subscriber = runtime.listening.by_name[dag]  # type: ignore[attr-defined]
     end = End(subscriber.flow, "1", "success", at, f"{subscriber.flow}/1/end/1", subscriber.project, subscriber.branch)
@@ -247,3 +242,22 @@ def test_the_disk_is_full(stand: Stand) -> None:
     send(runtime, "go")
     settle(runtime)
     assert stand.ended() == {"one": 1}
+
+
+def test_the_owner_of_a_held_dag_gets_a_message(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str, bool]] = []
+
+    def remember(store: object, rules: object, blank: object, headline: str, *, page: bool) -> None:
+        told.append((blank.owner, headline, page))  # type: ignore[attr-defined]
+
+    monkeypatch.setattr("dbt_flow.serve.owners_told.tell_alarm", remember)
+    stand.now = 1_795_219_200.0
+    stand.dag("a", "{event: go_a}")
+    stand.dag("c", '{after: a, at_latest: "07:00"}')
+    runtime = stand.runtime()
+    runtime.turn(0)
+    stand.now += 8 * 3600
+    for _ in range(3):
+        runtime.turn(0)
+        runtime.owners.tick(runtime.listening)
+    assert told == [("team", "c is held at 07:00: it waits for a (nothing has come of it yet)", False)]

@@ -13,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from metaflow.integrations import ArgoEvent
 from stand import Stand
 
 from dbt_flow.errors import InputError, StateError
+from dbt_flow.serve.event import make
 from dbt_flow.serve.page import Pages
 from dbt_flow.serve.runtime import Runtime
 from dbt_flow.serve.webhook import Doors, Server, in_thread
@@ -61,7 +63,6 @@ def post(url: str, body: bytes | dict[str, object], headers: dict[str, str] = JS
 
 def test_metaflow_publishes(stand: Stand) -> None:
     """``ArgoEvent(...).publish()``, unchanged."""
-    from metaflow.integrations import ArgoEvent
 
     stand.dag("one", "{event: landed}")
     with served(stand) as (_, url):
@@ -145,7 +146,6 @@ def test_a_token(stand: Stand) -> None:
 
 def test_ten_thousand_at_once_are_all_kept(stand: Stand) -> None:
     """Sent by many at once through the queue behind the webhook; nothing is refused but with a word, and nothing is lost."""
-    from dbt_flow.serve.event import make
 
     stand.dag("one", "{event: landed}")
     with served(stand) as (runtime, _):
