@@ -39,13 +39,16 @@ TABLE = "{{ config(materialized='table') }}\n"
 MODELS: Mapping[str, str] = {
     "stg_customers": "select id, name from {{ ref('customers') }}",
     "stg_orders": "{{ config(materialized='ephemeral') }}\nselect * from {{ ref('orders') }}",
-    "clean_orders": TABLE + "select id, customer_id, amount, {{ control('clean_orders') }} as told from {{ ref('stg_orders') }}",
+    "clean_orders": TABLE
+    + "select id, customer_id, amount, {{ control('clean_orders') }} as told from {{ ref('stg_orders') }}",
     "totals": TABLE + "select customer_id, sum(amount) as total from {{ ref('clean_orders') }} group by 1",
-    "slow": TABLE + "{{ config(tags=['slow']) }}select 1 as id, {{ control('slow') }} as told from {{ ref('stg_customers') }} limit 1",
+    "slow": TABLE
+    + "{{ config(tags=['slow']) }}select 1 as id, {{ control('slow') }} as told from {{ ref('stg_customers') }} limit 1",
     "after_slow": TABLE + "select id from {{ ref('slow') }}",
-    "flaky": TABLE + "{{ config(tags=['flaky']) }}select 1 as id, {{ control('flaky') }} as told from {{ ref('stg_customers') }} limit 1",
+    "flaky": TABLE
+    + "{{ config(tags=['flaky']) }}select 1 as id, {{ control('flaky') }} as told from {{ ref('stg_customers') }} limit 1",
     "after_flaky": TABLE + "select id from {{ ref('flaky') }}",
-    "report": TABLE + "select t.*, c.name, '{{ var(\"as_of\", \"never\") }}' as as_of\n"
+    "report": TABLE + 'select t.*, c.name, \'{{ var("as_of", "never") }}\' as as_of\n'
     "from {{ ref('totals') }} t join {{ ref('stg_customers') }} c on c.id = t.customer_id",
 }
 CONTROLLED = ("clean_orders", "slow", "flaky", "on_run_start", "on_run_end")
@@ -80,7 +83,7 @@ MADE_HERE = {"owner": "shopkeepers", "trigger": "none"}
 def open_shop(folder: Path, *, bad: tuple[str, ...] = (), dags: Mapping[str, Mapping[str, Any]] | None = None) -> Shop:
     """Write the project into ``folder``.
 
-    :param bad: what is wrong with it: ``amount`` (a null), ``orphan`` (a broken relationship), ``unit``, ``name`` (only a warning)
+    :param bad: what is wrong with it: ``amount`` (a null), ``orphan`` (a broken relationship), ``unit``, ``name`` (a warning)
     :param dags: DAG files by name, beside the one named ``shop`` that builds everything
     """
     shop = Shop(folder)
@@ -177,7 +180,9 @@ class Shop:
 
     def dbt_build(self, *words: str) -> dict[str, str]:
         """What plain ``dbt build`` makes of it: statuses by id."""
-        done = self.start(sys.executable, "-c", "import sys; from dbt.cli.main import cli; cli(sys.argv[1:])", "build", *words).end()
+        done = self.start(
+            sys.executable, "-c", "import sys; from dbt.cli.main import cli; cli(sys.argv[1:])", "build", *words
+        ).end()
         document = json.loads((self.folder / "target/run_results.json").read_text())
         assert done.code in (0, 1), done.stderr
         return {entry["unique_id"]: entry["status"] for entry in document["results"]}
@@ -289,7 +294,13 @@ class Started:
         self._out, self._err = log.with_suffix(".out"), log.with_suffix(".err")
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                command, cwd=shop.folder, env=dict(env), stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+                command,
+                cwd=shop.folder,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
             )
 
     @property
@@ -297,7 +308,7 @@ class Started:
         """What it has said so far."""
         return self._err.read_text(errors="replace")
 
-    def end(self, within: float = 60.0) -> Ran:
+    def end(self, within: float = 120.0) -> Ran:
         """Wait for it; one that does not end is killed, with all it started, and the test fails."""
         try:
             code = self.process.wait(within)
@@ -307,7 +318,7 @@ class Started:
             raise AssertionError(f"not ended after {within} s:\n{self.stderr}") from None
         return Ran(code, self._out.read_text(), self.stderr, time.monotonic() - self.began)
 
-    def until(self, happened: Callable[[], Any], within: float = 30.0) -> Any:
+    def until(self, happened: Callable[[], Any], within: float = 60.0) -> Any:
         """Wait for something, while it runs."""
         while not (found := happened()):
             assert time.monotonic() - self.began < within, f"it never happened:\n{self.stderr}"

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
 from shop import Shop, open_shop
 
 DAGS = {
-    "dated": {"select": "+report", "params": {"as_of": {"type": "date", "default": "today"}}, "tags": ["money"], "owner": "bookkeepers"},
+    "dated": {
+        "select": "+report",
+        "params": {"as_of": {"type": "date", "default": "today"}},
+        "tags": ["money"],
+        "owner": "bookkeepers",
+    },
     "clocked": {"select": "*", "trigger": {"schedule": "0 6 * * 1-5"}, "timezone": "America/Chicago", "retries": 2},
-    "woken": {"select": "*", "trigger": {"event": {"name": "files_landed", "params": {"as_of": "day"}}},
-              "params": {"as_of": {"type": "date", "default": "today"}}},
+    "woken": {
+        "select": "*",
+        "trigger": {"event": {"name": "files_landed", "params": {"as_of": "day"}}},
+        "params": {"as_of": {"type": "date", "default": "today"}},
+    },
     "second": {"select": "*", "trigger": {"after": "dated"}},
     "third_one": {"select": "*", "trigger": {"after": ["dated", "second"]}},
 }

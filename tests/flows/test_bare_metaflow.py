@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import json
 import stat
 from zoneinfo import ZoneInfo
 
 import pytest
-
 from shop import FLOW_FILE, Shop, short
 
 
@@ -141,13 +139,19 @@ def test_dbts_artifacts_are_kept(shop: Shop, by_hand: str, by_runner: dict[str, 
     assert len(kept) == 1, "one manifest for two runs without changes"
 
 
+VALIDATE = """
+import json, sys
+from dbt.artifacts.schemas.manifest import WritableManifest
+from dbt.artifacts.schemas.run import RunResultsArtifact
+RunResultsArtifact.validate(json.load(open(sys.argv[1])))
+WritableManifest.read_and_check_versions(sys.argv[2])
+print(1)
+"""
+
+
 def test_dbts_own_schema_reads_them(shop: Shop, by_hand: str) -> None:
-    program = (
-        "import json, sys; from dbt.artifacts.schemas.run import RunResultsArtifact; from dbt.artifacts.schemas.manifest import WritableManifest\n"
-        "RunResultsArtifact.validate(json.load(open(sys.argv[1]))); WritableManifest.read_and_check_versions(sys.argv[2]); print(1)"
-    )
     manifest = shop.state / f"manifests/{shop.kept(by_hand, 'artifacts.json')['manifest']}.json"
-    assert shop.python(program, str(shop.run_folder(by_hand) / "run_results.json"), str(manifest)) == 1
+    assert shop.python(VALIDATE, str(shop.run_folder(by_hand) / "run_results.json"), str(manifest)) == 1
 
 
 def test_the_project_folder_stays_clean_and_the_state_private(shop: Shop, by_runner: dict[str, object]) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from shop import Shop
 
 IN_A_NAMESPACE = ("unshare", "--user", "--map-root-user", "--mount")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from shop import Ran, Shop, open_shop
 
 
@@ -39,10 +38,17 @@ def test_three_kinds_of_bad_data(tmp_path: Path) -> None:
     run, plain, shop = both(tmp_path, "amount", "orphan", "unit", "name")
     assert ours(run) == without_hooks(plain)
     assert (run.code, run.json["status"]) == (1, "failed")
-    nulls, orphans = run.node("not_null_clean_orders_amount"), run.node("relationships_clean_orders_customer_id__id__ref_stg_customers_")
+    nulls, orphans = (
+        run.node("not_null_clean_orders_amount"),
+        run.node("relationships_clean_orders_customer_id__id__ref_stg_customers_"),
+    )
     assert (nulls["status"], nulls["failures"]) == ("fail", 1)
     assert (orphans["status"], orphans["failures"]) == ("fail", 1)
-    causes = {"totals": {nulls["id"]}, "report": {nulls["id"], orphans["id"]}, "not_null_report_total": {nulls["id"], orphans["id"]}}
+    causes = {
+        "totals": {nulls["id"]},
+        "report": {nulls["id"], orphans["id"]},
+        "not_null_report_total": {nulls["id"], orphans["id"]},
+    }
     for name, why in causes.items():  # totals does not read customers, so the relationship is no gate to it: as in dbt
         assert run.node(name)["status"] == "skipped"
         assert set(run.node(name)["blocked_by"]) == why, "the nearest failures, not the skipped nodes between"
@@ -52,7 +58,9 @@ def test_three_kinds_of_bad_data(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    opened = open_shop(tmp_path_factory.mktemp("shop"), bad=("unit",), dags={"flaky": {"select": "+flaky+"}, "empty": {"select": "nothing"}})
+    opened = open_shop(
+        tmp_path_factory.mktemp("shop"), bad=("unit",), dags={"flaky": {"select": "+flaky+"}, "empty": {"select": "nothing"}}
+    )
     yield opened
     opened.close()
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-
 from shop import Shop, open_shop
 
 
@@ -38,7 +37,8 @@ def test_two_runs_on_one_file_take_turns(shop: Shop) -> None:
 
 
 def test_a_strange_process_that_holds_the_file_is_named(shop: Shop) -> None:
-    program = f"import duckdb, time; c = duckdb.connect({str(shop.folder / 'dev.duckdb')!r}); print('open', flush=True); time.sleep(60)"
+    database = str(shop.folder / "dev.duckdb")
+    program = f"import duckdb, time; c = duckdb.connect({database!r}); print('open', flush=True); time.sleep(60)"
     stranger = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     try:
         assert stranger.stdout and stranger.stdout.readline() == "open\n"

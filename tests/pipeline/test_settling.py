@@ -20,7 +20,9 @@ DEAD = {"pid": 2**22 + 1, "born": 0.0}
 
 
 def plan() -> Plan:
-    nodes = tuple(Node(id=name, type=name.split(".")[0], name=name.split(".")[2], package="shop", path="") for name in (A, TEST, B))
+    nodes = tuple(
+        Node(id=name, type=name.split(".")[0], name=name.split(".")[2], package="shop", path="") for name in (A, TEST, B)
+    )
     return Plan("shop", "shop", "dev", "duckdb", nodes, edges=((A, TEST), (A, B)), gates=((TEST, B),), steps=())
 
 
@@ -39,7 +41,10 @@ def test_only_these_words_are_good(word: str) -> None:
     assert judged({A: "success", TEST: "pass", B: word}).status == "success"
 
 
-@pytest.mark.parametrize("word", ["error", "fail", "skipped", "runtime error", "partial success", "cancelled", "lost", "", "Success", "splendid", "None"])
+@pytest.mark.parametrize(
+    "word",
+    ["error", "fail", "skipped", "runtime error", "partial success", "cancelled", "lost", "", "Success", "splendid", "None"],
+)
 def test_every_other_word_fails_the_run(word: str) -> None:
     result = judged({A: "success", TEST: "pass", B: word})
     assert result.status == "failed"

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shop import SIGNALS, Built, Shop, Started, open_shop, short
 
 from dbt_flow.pipeline.settle import settle_dead
 from dbt_flow.state.store import FolderStore
-from shop import SIGNALS, Built, Shop, Started, open_shop, short
 
 SELECTED = {"customers", "stg_customers", "slow", "after_slow", "unique_stg_customers_id", "not_null_stg_customers_name"}
 PLAIN = {"select": "+after_slow", "exclude": "test_name:relationships"}
@@ -142,5 +142,3 @@ def test_each_of_them_has_its_card_in_metaflow(shop: Shop) -> None:
 def test_a_killed_run_counts_in_history(shop: Shop) -> None:
     lines = [json.loads(line) for line in Path(shop.state / "history/dev/plain.jsonl").read_text().splitlines()]
     assert {line["run"] for line in lines} >= {run for run in ENDED if run.startswith("Plain/")}
-
-

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from shop import Ran, Shop, open_shop, short
 
 
@@ -49,8 +48,14 @@ def test_a_second_attempt_builds_what_the_first_did_not(shop: Shop) -> None:
     assert [what for what, _ in hooks] == ["start", "end", "start", "end"], "hooks run once per attempt"
     assert len({call for _, call in hooks}) == 2
     result = shop.kept(run, "result.json")
-    assert {short(node["id"]): node["attempt"] for node in result["nodes"]} == {**dict.fromkeys(FIRST, 0), "flaky": 1, "after_flaky": 1}
-    written = [entry for entry in shop.kept(run, "run_results.json")["results"] if not entry["unique_id"].startswith("operation.")]
+    assert {short(node["id"]): node["attempt"] for node in result["nodes"]} == {
+        **dict.fromkeys(FIRST, 0),
+        "flaky": 1,
+        "after_flaky": 1,
+    }
+    written = [
+        entry for entry in shop.kept(run, "run_results.json")["results"] if not entry["unique_id"].startswith("operation.")
+    ]
     assert {short(entry["unique_id"]): entry["status"] for entry in written} == ran.statuses
     assert len(written) == 8, "every planned node once"
     assert shop.told_by_metaflow(run)[run]["successful"]

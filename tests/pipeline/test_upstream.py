@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-
 from shop import Shop, open_shop
 
 

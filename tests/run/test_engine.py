@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -32,7 +33,8 @@ def engine():
     return Engine(recorder)
 
 def order(**more):
-    return Build(manifest=parsed.manifest, arguments=tuple(parsed.arguments()), selection=(), nodes=nodes, whole=True, folder=folder,
+    arguments = tuple(parsed.arguments())
+    return Build(manifest=parsed.manifest, arguments=arguments, selection=(), nodes=nodes, whole=True, folder=folder,
                  graph=parsed.graph, **more)
 
 def told(one, outcome, **more):
@@ -44,10 +46,12 @@ def told(one, outcome, **more):
 
 def run(folder: Path, program: str) -> list[dict[str, object]]:
     """A program in a process of its own: dbt leaves a lot behind."""
-    import json
-
     done = subprocess.run(
-        [sys.executable, "-c", SETUP + textwrap.dedent(program), str(folder)], capture_output=True, text=True, timeout=90, check=False
+        [sys.executable, "-c", SETUP + textwrap.dedent(program), str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return list(json.loads(done.stdout.splitlines()[-1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -114,8 +115,6 @@ def test_a_launcher_that_is_not_the_parent_is_gone() -> None:
 
 
 def test_it_ends_with_its_context_and_gives_the_handlers_back() -> None:
-    import signal
-
     before = signal.getsignal(signal.SIGTERM)
     stops: list[Stop] = []
     with Watchdog(None, stops.append):

@@ -10,7 +10,10 @@ import re
 
 import dbt.task.build
 import networkx as nx
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli import main as dbt_main
+from dbt.compilation import Compiler
+from dbt.events.types import NodeFinished, NodeStart
 from dbt.graph import Graph, GraphQueue
 from dbt.task.build import BuildTask
 from dbt.task.runnable import GraphRunnableTask
@@ -27,7 +30,9 @@ def test_dbt_build_looks_its_task_class_up_when_it_is_called() -> None:
 def test_get_graph_queue_is_still_the_place_of_selection() -> None:
     assert list(inspect.signature(BuildTask.get_graph_queue).parameters) == ["self"]
     for name in ("selected_unit_tests", "build_model_to_unit_test_map"):
-        assert name in inspect.getsource(dbt.task.build), f"BuildTask has no {name}: unit tests would not run before their models"
+        assert name in inspect.getsource(dbt.task.build), (
+            f"BuildTask has no {name}: unit tests would not run before their models"
+        )
     assert list(inspect.signature(BuildTask.build_model_to_unit_test_map).parameters) == ["self", "selected_unit_tests"]
     assert "get_graph_queue" in inspect.getsource(GraphRunnableTask._runtime_initialize), "dbt makes its queue elsewhere"
 
@@ -37,8 +42,6 @@ def test_compile_manifest_sets_the_graph() -> None:
     source = inspect.getsource(BuildTask.compile_manifest)
     assert re.search(r"self\.graph(: Graph)? = self\.compiler\.compile", source), "compile_manifest no longer sets self.graph"
     assert "compile_manifest" in inspect.getsource(GraphRunnableTask._runtime_initialize)
-    from dbt.compilation import Compiler
-
     assert callable(Compiler.initialize), "Compiler.initialize is gone"
 
 
@@ -56,12 +59,12 @@ def test_a_queue_asks_get_scores_which_node_starts_first() -> None:
 def test_raise_next_tick_ends_a_run_between_two_nodes() -> None:
     source = inspect.getsource(GraphRunnableTask)
     assert "raise self._raise_next_tick" in source, "a stopped run would start further nodes"
-    assert "self._raise_next_tick" in inspect.getsource(GraphRunnableTask.__init__), "it is no longer an attribute from the start"
+    assert "self._raise_next_tick" in inspect.getsource(GraphRunnableTask.__init__), (
+        "it is no longer an attribute from the start"
+    )
 
 
 def test_events_have_the_fields_that_are_read() -> None:
-    from dbt.events.types import NodeFinished, NodeStart
-
     finished = NodeFinished(node_info={"unique_id": "model.shop.a"}, run_result={"status": "success"})
     for field in ("unique_id", "resource_type", "node_started_at", "node_finished_at"):
         assert hasattr(finished.node_info, field), f"NodeInfo has no {field}"
@@ -72,7 +75,5 @@ def test_events_have_the_fields_that_are_read() -> None:
 
 
 def test_dbt_duckdb_can_be_told_to_close_the_file() -> None:
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-
     assert callable(DuckDBConnectionManager.close_all_connections), "the file stays open after the lock is dropped"
     assert callable(DuckDBConnectionManager.env)

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,8 +28,12 @@ def store(tmp_path: Path) -> FolderStore:
 
 
 @settings(max_examples=60, deadline=None)
-@given(steps=st.lists(st.tuples(st.sampled_from(["put", "put_if_absent", "append"]), KEYS, st.binary(max_size=40)), max_size=12))
-def test_it_holds_what_a_dictionary_would(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, bytes]]) -> None:
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["put", "put_if_absent", "append"]), KEYS, st.binary(max_size=40)), max_size=12)
+)
+def test_it_holds_what_a_dictionary_would(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, bytes]]
+) -> None:
     store, model = FolderStore(tmp_path_factory.mktemp("state") / "s"), dict[str, bytes]()
     for verb, key, value in steps:
         if any(other.startswith(f"{key}/") or key.startswith(f"{other}/") for other in model):
@@ -51,7 +56,8 @@ def test_it_holds_what_a_dictionary_would(tmp_path_factory: pytest.TempPathFacto
 
 def test_of_many_threads_and_processes_exactly_one_writes(store: FolderStore) -> None:
     program = (
-        "import sys; from pathlib import Path; from dbt_flow.state.store import FolderStore; s = FolderStore(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from dbt_flow.state.store import FolderStore\n"
+        "s = FolderStore(Path(sys.argv[1]))\n"
         "print(sum(s.put_if_absent(f'race/{n}', sys.argv[2].encode()) for n in range(200)))"
     )
     others = [
@@ -92,11 +98,11 @@ def test_many_processes_may_be_the_first_to_use_a_state_folder(tmp_path: Path) -
         "time.sleep(max(0, float(sys.argv[2]) - time.time()))\n"
         "FolderStore(Path(sys.argv[1])).put(f'a/b/{sys.argv[3]}', b'1')"
     )
-    import time
-
     at = str(time.time() + 1.0)
     folder = str(tmp_path / "deep" / "state")
-    processes = [subprocess.Popen([sys.executable, "-c", program, folder, at, str(i)], stderr=subprocess.PIPE) for i in range(6)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program, folder, at, str(i)], stderr=subprocess.PIPE) for i in range(6)
+    ]
     for process in processes:
         assert process.wait(20) == 0, process.stderr and process.stderr.read()
     assert FolderStore(Path(folder)).list("a/b") == [str(i) for i in range(6)]
