@@ -105,7 +105,9 @@ def _dump(value: Any) -> bytes:
 
 
 def _worth_hiding(value: str, shortest: int) -> Iterator[str]:
-    """The value, and each of its lines: a private key is seen in parts."""
+    """The value, and each of its lines: a private key is seen in parts. The name of a file or folder is no secret."""
+    if value.startswith("/") and os.path.exists(value):  # noqa: PTH110 - this module loads nothing that it can do without
+        return
     for part in (value, *value.splitlines()):
         bare = part.strip()
         if len(bare) >= shortest and bare.lower() not in _WORDS and not bare.startswith("-----"):
