@@ -11,6 +11,8 @@ from dbt_flow.report.timeline import Span
 from dbt_flow.report.words import count, duration
 
 MOST = 3
+_SHORT = 5.0
+"""Seconds: a shorter run needs no advice."""
 _WORTH = 0.04
 """Of the whole: what saves less is not worth a sentence."""
 
@@ -19,7 +21,7 @@ def shorter(plan: Plan, ran: Mapping[str, Span], whole: float, lanes: int) -> li
     """At most :data:`MOST` sentences, what saves most first; none for a run that has nothing to give."""
     times = {key: span.end - span.start for key, span in ran.items()}
     floor = max(ranks(plan, times).values(), default=0.0)
-    if whole < 1.0 or floor <= 0:
+    if whole < _SHORT or floor <= 0:
         return []
     found = [*_threads(whole, floor, sum(times.values()), lanes), *_slowest(plan, times, floor), *_tests(plan, times, floor)]
     worth = [(saved, text) for saved, text in found if saved >= _WORTH * whole]

@@ -20,10 +20,13 @@ WITHIN = 10.0
 MOST_SAMPLED = 12
 """Failing tests whose rows are looked at; what failed first comes first."""
 
-_COUNTS: Mapping[str, str] = {
-    # One look at the catalogue, no scan. DuckDB says what a table holds, deleted rows not yet vacuumed included.
-    "duckdb": "select lower(database_name), lower(schema_name), lower(table_name), estimated_size from duckdb_tables()",
-}
+_TABLES = "select database_name, schema_name, table_name, estimated_size from duckdb_tables() where not temporary"
+_MOST_COUNTED, _MOST_ROWS = 400, 500_000_000
+"""Tables, and rows of all of them, up to which DuckDB is asked to count; that costs it milliseconds. Beyond, its estimate
+is taken: deleted rows that were not yet vacuumed are in it."""
+
+Key = tuple[str, str, str]
+"""A relation's database, schema and name, in lower case."""
 
 
 def look(config: Any, manifest: Any, recorder: Recorder, sample_rows: int, cancel: Callable[[], None]) -> None:
@@ -52,28 +55,43 @@ def look(config: Any, manifest: Any, recorder: Recorder, sample_rows: int, cance
 
 
 def _rows(adapter: Any, manifest: Any, recorder: Recorder) -> None:
-    query = _COUNTS.get(adapter.type())
-    if query is None:
+    """On DuckDB, rows of the tables that were built and of the sources; other adapters tell of what they wrote themselves."""
+    if adapter.type() != "duckdb":
         return
-    _, table = adapter.execute(query, auto_begin=False, fetch=True)
-    found = {(str(row[0]), str(row[1]), str(row[2])): int(row[3]) for row in table.rows}
     results, _ = recorder.snapshot()
     built = (node for node, result in results.items() if result.status not in (SKIPPED, "reused") and result.good)
-    counts = _counted(found, (manifest.nodes[node] for node in built if node in manifest.nodes))
-    for node, rows in counts.items():
-        recorder.enrich(node, {"rows": rows})
-    recorder.sources = _counted(found, manifest.sources.values())
+    wanted = _relations(manifest.nodes[node] for node in built if node in manifest.nodes)
+    sources = _relations(manifest.sources.values())
+    counts = _counted(adapter, {*wanted.values(), *sources.values()})
+    for node, key in wanted.items():
+        if key in counts:
+            recorder.enrich(node, {"rows": counts[key]})
+    recorder.sources = {node: counts[key] for node, key in sources.items() if key in counts}
 
 
-def _counted(found: Mapping[tuple[str, str, str], int], nodes: Iterable[Any]) -> dict[str, int]:
-    counts = {}
+def _relations(nodes: Iterable[Any]) -> dict[str, Key]:
+    found = {}
     for node in nodes:
         name = getattr(node, "identifier", None) or getattr(node, "alias", "")
-        key = (str(node.database).lower(), str(node.schema).lower(), str(name).lower())
         # A test that stores its failures has a table, and no rows of its own.
-        if key in found and str(getattr(node.resource_type, "value", node.resource_type)) != "test":
-            counts[node.unique_id] = found[key]
-    return counts
+        if str(getattr(node.resource_type, "value", node.resource_type)) not in ("test", "unit_test"):
+            found[node.unique_id] = (str(node.database).lower(), str(node.schema).lower(), str(name).lower())
+    return found
+
+
+def _counted(adapter: Any, wanted: set[Key]) -> dict[Key, int]:
+    """Rows of those of ``wanted`` that are tables; to count a view would be to run it."""
+    _, table = adapter.execute(_TABLES, auto_begin=False, fetch=True)
+    named = [(tuple(str(part) for part in row[:3]), int(row[3])) for row in table.rows]
+    found = {tuple(part.lower() for part in name): (name, size) for name, size in named}
+    there = {key: found[key] for key in wanted if key in found}
+    if not there or len(there) > _MOST_COUNTED or sum(size for _, size in there.values()) > _MOST_ROWS:
+        return {key: size for key, (_, size) in there.items()}
+    keys = [*there]
+    quoted = (".".join('"' + part.replace('"', '""') + '"' for part in there[key][0]) for key in keys)
+    counts = (f"select {at} as place, count(*) as number from {name}" for at, name in enumerate(quoted))  # noqa: S608
+    _, table = adapter.execute(" union all ".join(counts), auto_begin=False, fetch=True)
+    return {keys[int(row[0])]: int(row[1]) for row in table.rows}
 
 
 def _samples(adapter: Any, manifest: Any, recorder: Recorder, most: int) -> None:
