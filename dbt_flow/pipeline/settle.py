@@ -284,16 +284,16 @@ def settle_clone(store: Store, dag: str, run: str, origin: str, task: str) -> Ru
     if ref is None or before is None:
         return None
     record = RunRecord(store, replace(ref, number=run.rpartition("/")[2]))
-    document = RunRecord(store, ref).get("plan.json")
-    record.put("plan.json", document)
+    plan = Plan.from_dict(RunRecord(store, ref).get("plan.json") or {})
+    record.put("plan.json", plan.to_dict())
     again = [
         replace(node, status=REUSED, reason=f"{node.status} in {origin}", seconds=0.0, started=None, finished=None)
         for node in before.nodes
     ]
     blank = replace(before, run=run, reason="", started=utc_text(), follows=origin, attempt=0)
-    result = judge(blank, Plan.from_dict(document), tuple(again), Ending())
+    result = judge(blank, plan, tuple(again), Ending())
     if record.settle(result):
-        tell(_dead_sink(record, {"task": task}), Plan.from_dict(document), result, card_extra(store, result, {}))
+        tell(_dead_sink(record, {"task": task}), plan, result, card_extra(store, result, {}))
     return record.result()
 
 
