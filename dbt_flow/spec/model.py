@@ -17,8 +17,7 @@ from dbt_flow.spec.trigger import Strict, Trigger, TriggerValue
 from dbt_flow.spec.values import DURATION_SCHEMA, TEXTS_SCHEMA, Duration, Memory, OrForms, Text, Texts, TimeOfDay, Zone, refusal
 from dbt_flow.yamlfile import kind_of, show
 
-NOT_YET: dict[str, str] = {
-}
+NOT_YET: dict[str, str] = {}
 """Keys that are read and checked in full, and refused when they are set to something other than their default: they have no
 effect yet, and nothing is promised in silence. The change that builds one deletes its line."""
 
@@ -177,9 +176,6 @@ class DagKeys(Strict):
             if said and self.isolate:
                 message = f"{key} and isolate do not go together yet: each step decides for itself"
                 raise refusal("bad-value", message, "delete one of the two", key=key)
-        for key, said in (("reuse", self.reuse != "off"), ("require_fresh", self.require_fresh is not None)):
-            if self.isolate and said:
-                raise refusal("not-yet", f"{key} has no effect yet beside isolate", "delete one of the two for now", key=key)
         if self.selector and (self.select or self.exclude):
             message = "selector goes alone: dbt ignores select and exclude beside it"
             raise refusal("bad-value", message, "delete selector, or the others", key="selector")

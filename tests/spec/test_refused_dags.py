@@ -167,7 +167,6 @@ def test_one_bad_file_does_not_stop_the_others(root: Root) -> None:
 
 
 NOT_YET_SAID = {
-    "isolate": "isolate: tag:heavy\n",
     "resources": "resources: {memory: 8GB}\n",
     "overlap": "overlap: skip\n",
     "tests": "tests: {on_fail: warn}\n",
