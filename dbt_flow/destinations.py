@@ -41,7 +41,7 @@ LINK_KEYS: Mapping[str, str] = {
 }
 LINK_FIELDS = ("project", "target", "dag", "flow", "run")
 
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{1,99}\Z")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
 _ROUTING_KEY = re.compile(r"[0-9A-Za-z]{32}\Z")
 _AGENT = re.compile(r"(udp://[^/\s:]+(:\d{1,5})?|unix(gram|stream)?:///\S+)\Z")
 _TAG = re.compile(r"[A-Za-z][\w./-]*:[^\s,|#]+\Z")
