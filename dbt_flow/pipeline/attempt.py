@@ -35,7 +35,7 @@ from dbt_flow.report.rules import Rules
 from dbt_flow.report.telling import tell_others
 from dbt_flow.run.recorder import Feed, Recorder
 from dbt_flow.run.watchdog import LAUNCHER_VARIABLE, Stop, Watchdog
-from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run, process_mark
+from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run, good_results, process_mark
 from dbt_flow.state.store import Store
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ class Attempt(ABC, Generic[T]):
             late = self.deadline.look(self.record, plan, blank, nodes, running)
             if late:
                 self._phase(late)
-            extra = replace(card_extra(self.job.store, blank, self._facts()), live=True, running=tuple(running.items()))
+            extra = replace(card_extra(self.job.store, blank, self._facts(), plan), live=True, running=tuple(running.items()))
             html = render(card_document(plan, blank, extra))
             self._sink().put(html)
         except Exception as error:  # telling never breaks doing
@@ -298,15 +298,6 @@ def reused(store: Store, plan: Plan, task: Task) -> tuple[str | None, dict[str, 
         )
         for result in good_results(RunRecord(store, origin))
     }
-
-
-def good_results(record: RunRecord) -> list[NodeResult]:
-    """The good results of a run, settled or not."""
-    found = {result.id: result for attempt in record.attempts() for result in attempt.results}
-    settled = record.result()
-    if settled is not None:
-        found.update({result.id: result for result in settled.nodes})
-    return [result for result in found.values() if result.good]
 
 
 def _speak_to_nobody() -> None:
