@@ -37,6 +37,7 @@ RESULT = json.dumps(
 
 
 def new(folder: str) -> Stand:
+    """A root without DAGs."""
     path = Path(folder)
     (path / "dags").mkdir()
     (path / "dbt_project.yml").write_text("name: shop\n")
@@ -114,6 +115,7 @@ def memory(dags: int = 1000, events: int = 10_000) -> tuple[float, float, float]
 
 
 def main() -> None:
+    """Measure, and print."""
     rows = [("events accepted a second, 8 senders", f"{accepted():.0f}")]
     for dags in (2, 1000):
         found = latency(dags=dags)

@@ -26,7 +26,7 @@ from dbt_flow.yamlfile import did_you_mean
 @click.option("--field", "-f", "fields", multiple=True, metavar="NAME=VALUE", help="A field of its payload; may be repeated.")
 @click.option("--end", "end", metavar="DAG|FLOW", help="A run of this DAG or flow ends well.")
 @click.option("--start", "start", metavar="DAG|FLOW", help="This DAG or flow is started.")
-@click.option("--at", "at", metavar="TIME", help="From then on, schedules included: 2026-11-22T06:00, or 06:00.")
+@click.option("--at", "at", metavar="TIME", help="From then on, with schedules: 2026-11-22T06:00, or 06:00.")
 @click.option(
     "--hours", default=24.0, show_default=True, metavar="N", type=click.FloatRange(0, 24 * 31), help="How far to look."
 )

@@ -278,6 +278,19 @@ class EventLog:
         """Notices behind a number, oldest first."""
         return list(self.db.execute("SELECT * FROM notices WHERE id > ? ORDER BY id LIMIT ?", (number, limit)))
 
+    def forget(self, before: float) -> int:
+        """Drop what is done with and older than ``before``; the latest event of each name stays, and whatever waits."""
+        gone = self.db.execute(
+            "DELETE FROM events WHERE at < ? AND taken = 1 AND seq NOT IN (SELECT max(seq) FROM events GROUP BY name)"
+            " AND NOT EXISTS (SELECT 1 FROM consumed c LEFT JOIN deliveries d ON d.id = c.delivery WHERE c.event = seq"
+            " AND (c.outcome = 'waits' OR d.state IN ('ready', 'starting', 'claimed', 'running')))",
+            (before,),
+        ).rowcount
+        self.db.execute("DELETE FROM deliveries WHERE created < ? AND state IN ('done', 'refused', 'skipped')", (before,))
+        self.db.execute("DELETE FROM consumed WHERE event NOT IN (SELECT seq FROM events)")
+        self.db.execute("DELETE FROM notices WHERE at < ?", (before,))
+        return gone
+
     def counts(self) -> dict[str, int]:
         """How many deliveries are in each state."""
         return {row[0]: row[1] for row in self.db.execute("SELECT state, count(*) FROM deliveries GROUP BY state")}

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from dbt_flow.errors import DbtFlowError
 from dbt_flow.records import SUCCESS
 from dbt_flow.serve import crash
 from dbt_flow.serve.eventlog import LIVE, Delivery, EventLog
+from dbt_flow.serve.intake import nobody
 from dbt_flow.serve.listeners import Listening, Subscriber
 from dbt_flow.serve.outcomes import events_of
 from dbt_flow.serve.starter import DELIVERY_VARIABLE, Order, Outcome, Starter
@@ -54,6 +56,8 @@ class Executor:
     jobs: int = 4
     """How many runs at once."""
     listening: Listening = field(default_factory=Listening)
+    busy: Callable[[str], bool] = nobody
+    """Whether a run of that subscriber goes on that somebody else started: it is waited for."""
     starting: bool = True
     """False while the runtime drains."""
     children: dict[int, _Child] = field(default_factory=dict)
@@ -66,6 +70,8 @@ class Executor:
         if self.starting and room > 0:
             for delivery in self.log.ready_heads(room):
                 subscriber = self.listening.by_name.get(delivery.subscriber)
+                if self.busy(delivery.subscriber):
+                    continue
                 if subscriber is None:
                     note = "its DAG or flow is gone, or cannot be read"
                     with self.log.transaction():

@@ -5,6 +5,7 @@ Only flows whose end somebody waits for are looked at, and of each the newest ru
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from dbt_flow.serve import local_metadata
 from dbt_flow.serve.eventlog import EventLog
 from dbt_flow.serve.listeners import Listening
 from dbt_flow.serve.outcomes import End, events_of
+from dbt_flow.serve.watchman import KEPT
 from dbt_flow.settings import Settings
 
 _EVERY = 0.5
@@ -73,6 +75,8 @@ class FlowEnds:
             first = flow not in self._changed
             self._changed[flow] = changed
             known = self._open.get(flow, set())
-            recent = {number for number in local_metadata.newest(root, flow) if int(number) / 1e6 >= self._since}
+            # What is old is not looked at again: the log may have forgotten that it was told.
+            since = max(self._since, time.time() - KEPT / 2)
+            recent = {number for number in local_metadata.newest(root, flow) if int(number) / 1e6 >= since}
             # A run that was looked at and told is in the log already: telling it again changes nothing.
             self._open[flow] = recent if first else (known | recent)

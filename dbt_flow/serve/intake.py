@@ -21,7 +21,8 @@ from dbt_flow.serve.listeners import Listening, Subscriber, Wait
 _NUMBERS: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float}
 
 
-def _nobody(subscriber: str) -> bool:  # noqa: ARG001 - the shape of `busy`
+def nobody(subscriber: str) -> bool:  # noqa: ARG001 - the shape of `busy`
+    """Stands in where runs that others start are not looked at."""
     return False
 
 
@@ -31,7 +32,7 @@ class Intake:
 
     log: EventLog
     listening: Listening
-    busy: Callable[[str], bool] = _nobody
+    busy: Callable[[str], bool] = nobody
     """Whether a run of that subscriber goes on that the runtime did not start."""
     _moments: dict[str, float | None] = field(default_factory=dict)
     """For each listener that looks at the clock: when it has something to do next."""

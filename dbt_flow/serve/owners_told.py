@@ -1,4 +1,4 @@
-"""What the runtime noticed and no run can tell by itself goes to the DAG's owner: held, refused, given up, missed, never started.
+"""What the runtime noticed and no run can tell by itself goes to the DAG's owner: held, refused, given up, missed, long due.
 
 A run that took place tells its own end. Notices are read by a cursor in the log, so that each is handed on once, also after a
 crash; from there on the outbox of :mod:`dbt_flow.report` keeps it.

@@ -155,7 +155,7 @@ class Runtime:
         self.flow_ends = FlowEnds(self.log, self.settings)
         self.intake = Intake(self.log, self.listening, self.outcomes.busy)
         self.clockwork = Clockwork(self.intake)
-        self.executor = Executor(self.log, self.starter, state / "serve" / "tries", self.options.jobs)
+        self.executor = Executor(self.log, self.starter, state / "serve" / "tries", self.options.jobs, busy=self.outcomes.busy)
         self.watchman = Watchman(self.log, self.outcomes)
         self.rounds = Rounds(self.settings, self.say)
         self.owners = OwnersTold(self.log, self.settings, self.say)

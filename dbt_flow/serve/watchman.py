@@ -17,7 +17,10 @@ LONG = 6 * 3600.0
 """Seconds after which a run that has not ended is told of."""
 WAITING_LONG = 3600.0
 """Seconds after which a delivery that has not started is told of."""
+KEPT = 90 * 86_400.0
+"""Seconds that events and deliveries are kept when they are done with; an event that is older may be sent again."""
 _EVERY = 5.0
+_FORGET_EVERY = 3600.0
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Watchman:
     outcomes: Outcomes
     listening: Listening = field(default_factory=Listening)
     _looked: float = 0.0
+    _forgot: float = 0.0
     _told: set[tuple[int, str]] = field(default_factory=set)
 
     def tick(self, now: float) -> None:
@@ -35,6 +39,10 @@ class Watchman:
         if abs(now - self._looked) < _EVERY:
             return
         self._looked = now
+        if abs(now - self._forgot) > _FORGET_EVERY:
+            self._forgot = now
+            with self.log.transaction():
+                self.log.forget(now - KEPT)
         for run in self.outcomes.settle_the_dead():
             self._tell(now, run.partition("/")[0], "died", f"{run} died without a word, and was recorded as failed")
         for delivery in self.log.deliveries(LIVE):

@@ -66,8 +66,8 @@ def wrong_with(line: str) -> str | None:
         known = {option for parameter in command.params for option in parameter.opts} | {"-h", "--help"}
         if word.startswith("-") and word != "-" and word.partition("=")[0] not in known:
             return f"{command.name} has no {word}"
-        if command is cli and not word.startswith("-") and word not in ("COMMAND", "VERB"):
-            found = cli.get_command(context, word)
+        if isinstance(command, click.Group) and not word.startswith("-") and word not in ("COMMAND", "VERB"):
+            found = command.get_command(context, word)
             if found is None:
                 return f"there is no verb {word}"
             command = found

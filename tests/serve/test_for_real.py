@@ -1,4 +1,4 @@
-"""``dbt-flow serve`` as a process, with real DAGs on DuckDB: a chain of four, one of them failing, the server killed in between."""
+"""``dbt-flow serve`` as a process, with real DAGs on DuckDB: a chain, one of them failing, killed in between."""
 
 from __future__ import annotations
 

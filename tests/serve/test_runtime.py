@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import subprocess
 import sys
 
+import psutil
 import pytest
 from stand import RUN, Stand, StandIn, send, settle
 
@@ -261,3 +265,46 @@ def test_the_owner_of_a_held_dag_gets_a_message(stand: Stand, monkeypatch: pytes
         runtime.turn(0)
         runtime.owners.tick(runtime.listening)
     assert told == [("team", "c is held at 07:00: it waits for a (nothing has come of it yet)", False)]
+
+
+def test_what_is_done_with_is_forgotten_after_a_while(stand: Stand) -> None:
+    stand.dag("one", "{event: landed}")
+    stand.dag("two", "{after: [one, one_more]}")
+    stand.dag("one_more", "none")
+    runtime = stand.runtime()
+    for number in range(3):
+        send(runtime, "landed", id=str(number))
+        settle(runtime)
+    with runtime.log.transaction():
+        runtime.log.forget(stand.clock() + 1)
+    assert [event.id for event in runtime.log.events(name="landed")] == ["2"]
+    assert not runtime.log.recent("one")
+    (arrival,) = runtime.log.standing("two").arrived.values()
+    assert runtime.log.event(arrival.event) is not None, "what somebody waits with is kept"
+    settle(runtime)
+
+
+def test_a_run_that_somebody_started_is_waited_for(stand: Stand) -> None:
+    stand.dag("one", "{event: landed}")
+    stand.dag("two", "{event: landed}", "overlap: skip\n")
+    runtime = stand.runtime()
+    header = {
+        "pid": os.getpid(),
+        "born": psutil.Process().create_time(),
+        "host": socket.gethostname(),
+        "started": "2026-11-21T00:00:00Z",
+    }
+    for name in ("one", "two"):
+        run = stand.state / f"runs/dev/{name}/7"
+        run.mkdir(parents=True)
+        (run / "attempt-0.jsonl").write_text(json.dumps({"version": 1, **header}) + "\n")
+    runtime.turn(0)
+    told = send(runtime, "landed").subscribers
+    assert told == {"one": "delivery 1", "two": "skipped: it was running when this was due"}
+    for _ in range(10):
+        runtime.turn(0)
+    assert stand.ended() == {}
+    for name in ("one", "two"):
+        (stand.state / f"runs/dev/{name}/7/result.json").write_text("{}")
+    settle(runtime)
+    assert stand.ended() == {"one": 1}
