@@ -125,7 +125,7 @@ class StepAttempt(Attempt[Left]):
         to_run = {decision.id for decision in decisions if decision.decision == "run"}
         self.record.put_if_absent("plan.json", plan.to_dict())
         self.record.put_if_absent("decisions-0.json", [decision.to_dict() for decision in decisions])
-        self.record.put_if_absent("artifacts.json", {"manifest": self.shape.manifest})
+        self.record.put_if_absent("artifacts.json", {"manifest": self.shape.manifest, "database": self.shape.database})
         kept = [result.to_dict() for node, result in carried.items() if node in planned - to_run]
         opened = {
             "version": RECORD_VERSION,
@@ -300,6 +300,8 @@ class _Last(StepAttempt):
         return tuple(node.id for node in self.the_plan().nodes if node.id in own or node.id not in known)
 
     def _settle(self, ending: Ending) -> Left:
+        if not self.begun:  # Metaflow tries a run again that is settled, and not good because of other steps
+            return super()._settle(ending)
         self.live.close()
         ending = self._leave(ending)
         own = self._not_good(ending)
