@@ -99,7 +99,8 @@ class _Whole(Attempt[Told]):
         self.decisions = decide(plan, frozenset(self.carried), follows, why=why(self.job.dag))
         self.record.put("plan.json", plan.to_dict())
         self.record.begin_attempt(self.task.attempt, self._facts())
-        self.record.put("artifacts.json", {"manifest": keep_manifest(self.job.store, prepared.parsed)})
+        made = {"manifest": keep_manifest(self.job.store, prepared.parsed), "database": prepared.parsed.target.path}
+        self.record.put("artifacts.json", made)
         self._announce(plan)
 
     def _announce(self, plan: Plan) -> None:

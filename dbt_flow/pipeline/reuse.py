@@ -12,7 +12,7 @@ from typing import Any
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.prepare import Phase, Prepared
 from dbt_flow.plan.model import Decision
-from dbt_flow.plan.reuse import Known, Made, decide_reuse, evidence, own_token, reads_of
+from dbt_flow.plan.reuse import Known, Made, Reads, decide_reuse, evidence, own_token, reads_of
 from dbt_flow.plan.reuse_sql import plain_name, unknown_read, volatile_in
 from dbt_flow.project.keys import odd_flags, subjects
 from dbt_flow.project.stamps import look
@@ -111,7 +111,7 @@ def keep_made(judged: Judged, ran: frozenset[str], results: Mapping[str, NodeRes
     except (DbtFlowError, OSError):
         after = {}
     now = {**{key: stamp for key, stamp in known.stamps.items() if key not in ran}, **after}
-    keeper = _Keeper(judged, known, now, run)
+    keeper = _Keeper(judged, known, now, run, ran)
     lines = {node: keeper.line(node, results.get(node)) for node in sorted(ran)}
     keep_evidence(prepared.job.store, prepared.plan.target, prepared.plan.dag, lines)
 
@@ -121,9 +121,9 @@ def _of_tables(_key: str, stamp: Stamp) -> bool:
 
 
 class _Keeper:
-    def __init__(self, judged: Judged, known: Known, now: Mapping[str, Stamp], run: str) -> None:
+    def __init__(self, judged: Judged, known: Known, now: Mapping[str, Stamp], run: str, ran: frozenset[str]) -> None:
         self.plan, self.manifest = judged.prepared.plan, judged.prepared.parsed.manifest
-        self.known, self.now, self.run = known, now, run
+        self.known, self.now, self.run, self.ran = known, now, run, ran
 
     def line(self, node: str, result: NodeResult | None) -> dict[str, Any] | None:
         """The evidence of one node; None when there is none to keep."""
@@ -132,6 +132,8 @@ class _Keeper:
         if subject is None or subject.never or result is None or result.status != good:
             return None
         reads = reads_of(node, self.plan, self.known)
+        if any(above in self.ran and self._fills_a_source(above, reads) for above in reads.planned):
+            return None  # dbt does not know which of the two came first
         never, itself = self._compiled(subject)
         made = Made(
             key=dict(subject.key),
@@ -144,6 +146,10 @@ class _Keeper:
         )
         found = evidence(subject, reads, self.now, made)
         return None if found is None else found.to_dict()
+
+    def _fills_a_source(self, node: str, reads: Reads) -> bool:
+        relation = self.known.subjects[node].relation
+        return any(node != read and self.known.subjects[read].relation == relation for read in reads.relations)
 
     def _compiled(self, subject: Subject) -> tuple[str, bool]:
         """What the SQL that was sent lets nothing hold, if anything; and whether it reads the relation that it builds."""

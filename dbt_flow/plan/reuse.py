@@ -116,7 +116,14 @@ def reads_of(key: str, plan: Plan, known: Known) -> Reads:
                 relations.add(parent)
         else:
             relations.add(parent)
+            for same in _planned_as(plan, subject) if subject.kind == "source" else ():
+                on_the_way[same] = None
     return Reads(tuple(sorted(relations)), tuple(on_the_way), tuple(sorted(strange)))
+
+
+def _planned_as(plan: Plan, source: Subject) -> list[str]:
+    """The planned nodes that fill a source: projects have such, without a word to dbt."""
+    return [node.id for node in plan.nodes if node.relation and node.relation == source.relation]
 
 
 def decide_reuse(plan: Plan, decisions: tuple[Decision, ...], known: Known) -> tuple[Decision, ...]:
@@ -215,8 +222,7 @@ def evidence(subject: Subject, reads: Reads, now: Mapping[str, Stamp], made: Mad
         inputs[relation] = token(stamp)
     if subject.kind in TEST_TYPES:
         return replace(made, inputs=inputs)
-    after = own_token(now.get(subject.id))
-    return replace(made, inputs=inputs, after=after) if after else None
+    return replace(made, inputs=inputs, after=own_token(now.get(subject.id))) if subject.id in now else None
 
 
 def withheld(plan: Plan, results: Mapping[str, NodeResult], reused: frozenset[str]) -> dict[str, NodeResult]:

@@ -13,7 +13,7 @@ from dbt_flow.errors import ProjectError
 from dbt_flow.project.parsing import Parsed
 from dbt_flow.project.place import working_in
 from dbt_flow.project.refusals import refusal
-from dbt_flow.project.seams import invocation
+from dbt_flow.project.seams import freshness, invocation
 
 FRESH = frozenset({"pass", "warn"})
 """As for dbt's exit code: ``warn_after`` is a warning. Every other status, one that we do not know included, is stale."""
@@ -39,7 +39,7 @@ class Looked:
     def text(self) -> str:
         """``raw.orders (loaded 2.5 h ago)``."""
         if self.age is None:
-            said = self.message.splitlines()[0] if self.message else "dbt could not tell"
+            said = " ".join(self.message.split()) if self.message else "dbt could not tell"
             return f"{self.name} ({said})"
         hours = self.age / 3600
         ago = f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} h" if hours >= 1 else f"{self.age / 60:.0f} min"
@@ -53,14 +53,14 @@ def source_freshness(parsed: Parsed, selection: Sequence[str]) -> tuple[tuple[Lo
     """
     select = " ".join(" ".join(selection).split())
     command = ["source", "freshness", "--no-write-json", *parsed.arguments(), "--select", select]
-    with working_in(parsed.project.folder):
+    with working_in(parsed.project.folder), freshness.without_hooks():
         answer = invocation.ask(command, parsed.manifest)
     if answer.exception is not None:
         raise refusal(answer.exception, parsed.project, code="warehouse", said=answer.errors) from None
     results = getattr(answer.result, "results", None)
     if results is None:
         raise ProjectError("warehouse", "dbt gave no answer about the freshness of sources", hint="see the task's log")
-    found = tuple(_looked(result) for result in results)
+    found = tuple(_looked(result) for result in results if result.node.unique_id.startswith("source."))
     return found, _document(answer.result) if found else None
 
 

@@ -62,7 +62,7 @@ def words_of(template: str) -> Words:
         elif kind == "name":
             names.add(text)
             if text == "var":
-                name = _literal(after[3:] if after[0] == "." else after)
+                name = _literal(after[2:] if after[:2] == [".", "has_var"] else after)
                 any_var = any_var or name is None
                 read |= {name} if name is not None else set()
             elif text in VOLATILE and not volatile and not _harmless(text, after, tokens[at - 1][1] if at else ""):

@@ -143,7 +143,7 @@ class _Reader:
         if not config.get("persist_docs") and not {"model", "graph"} & reach.words.names:
             plain = _without_descriptions(plain)
         words = reach.words
-        itself = kind in ("incremental", "snapshot") or bool({"this", "load_relation", "adapter"} & words.names)
+        itself = kind in ("incremental", "snapshot") or bool({"this", "load_relation"} & words.names)
         return Subject(
             id=node.unique_id,
             name=str(node.search_name),

@@ -13,6 +13,8 @@
    Why: the selection of ``dbt build`` and no likeness of it: its types, default selectors, ``state:``. Replaced by: the same.
 6. :mod:`.contents`, attributes of ``Manifest`` and its nodes, and its msgpack form (``dbt.parser.manifest``).
    Why: writing manifest.json and reading it back takes seconds on a large project. Replaced by: manifest.json, same names.
-7. :mod:`dbt_flow.project.refusals`, the names of dbt's exception classes and the words of some of its messages.
+7. :mod:`.freshness`, ``dbt.task.freshness.FreshnessTask.get_hooks_by_type`` and what ``FreshnessRunner`` renders a query with.
+   Why: ``source freshness`` inside a run would run the project's hooks once more. Replaced by: a flag of the command.
+8. :mod:`dbt_flow.project.refusals`, the names of dbt's exception classes and the words of some of its messages.
    Why: dbt says what is wrong in prose alone. Replaced by: error codes with a file and a line.
 """

@@ -1,11 +1,25 @@
-"""When a source was last loaded, as ``dbt source freshness`` asks it (``dbt.task.freshness.FreshnessRunner.execute``)."""
+"""When a source was last loaded, as ``dbt source freshness`` asks it (``dbt.task.freshness``), and that command without hooks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dbt.clients import jinja
 from dbt.context.providers import RuntimeProvider, SourceContext
+from dbt.task.freshness import FreshnessTask
+
+
+@contextmanager
+def without_hooks() -> Iterator[None]:
+    """Inside the block ``dbt source freshness`` runs no hooks of the project: they belong to the run, once."""
+    before = FreshnessTask.get_hooks_by_type
+    FreshnessTask.get_hooks_by_type = lambda _task, _type: []
+    try:
+        yield
+    finally:
+        FreshnessTask.get_hooks_by_type = before
 
 
 def loaded_at(adapter: Any, config: Any, manifest: Any, key: str) -> str | None:
