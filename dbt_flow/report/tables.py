@@ -119,7 +119,7 @@ def _reason(plan: Plan, result: NodeResult, room: int) -> str:
     if result.status == SKIPPED and result.blocked_by:
         return "because of " + ", ".join(name(plan, node) for node in result.blocked_by[:3])
     if result.status not in GOOD and result.message and not says_nothing(result.message):
-        return one_line(plain_message(result.message), room)
+        return one_line(plain_message(result.message[:2000]), room)  # more of it is never shown here
     return ""
 
 
