@@ -134,9 +134,20 @@ class Outcomes:
             offset = self._offsets.get(key, 0)
             if size > offset:
                 found += self._read(key, offset)
-            elif size < offset:  # the file was removed and begun anew
-                self._offsets[key] = 0
+            elif size < offset:  # old lines were trimmed, or the file was removed and begun anew
+                self._offsets[key] = self._after_the_last_heard(key)
         return found
+
+    def _after_the_last_heard(self, key: str) -> int:
+        """Where to go on in a file that was written anew: behind the run that was heard last, else at its beginning."""
+        heard = self.log.cursor(f"heard.{key}")
+        offset = position = 0
+        with (self.store.folder / "history" / f"{key}.jsonl").open("rb") as stream:
+            for line in stream:
+                position += len(line)
+                if heard is not None and _run_of(line) == heard:
+                    offset = position
+        return offset
 
     def busy(self, dag: str) -> bool:
         """Whether a run of a DAG goes on."""
@@ -168,17 +179,15 @@ class Outcomes:
                     if isinstance(end, End):
                         found += sum(self.log.add_event(event) is not None for event in events_of(end))
                     self.log.put_cursor(f"history.{key}", str(offset))
+                    self.log.put_cursor(f"heard.{key}", _run_of(line) or "")
                 self._offsets[key] = offset
                 crash.point("sent")
         return found
 
     def _end(self, target: str, dag: str, line: bytes) -> End | bool | None:
         """What a line of history says; None for a damaged one; False while its process still runs."""
-        try:
-            number = str(json.loads(line)["run"]).rpartition("/")[2]
-        except (ValueError, KeyError, TypeError):
-            return None
-        return self._end_of(RunRef(target, dag, number))
+        number = _run_of(line)
+        return None if number is None else self._end_of(RunRef(target, dag, number))
 
     def _end_of(self, ref: RunRef) -> End | bool | None:
         record = RunRecord(self.store, ref)
@@ -263,6 +272,14 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return [entry for entry in entries if not entry.name.startswith(".")]
     except OSError:
         return []
+
+
+def _run_of(line: bytes) -> str | None:
+    """Metaflow's id of the run that a line of history tells of; None for a damaged line."""
+    try:
+        return str(json.loads(line)["run"]).rpartition("/")[2]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _or_none(call: Any) -> Any:
