@@ -55,6 +55,9 @@ CODES: Mapping[str, str] = {
     "flow-import": "an ML flow's file that cannot be imported",
     "never-fires": "a trigger that waits for what nobody here can send",
     "not-on-scheduler": "a trigger that the scheduler cannot express",
+    "needs-not-met": "a flow may not read its tables: they are not as good as it asks",
+    "table-changed": "a table that was built anew, or changed, while a flow read it",
+    "receipt-damaged": "a receipt that is not what was written",
     "server-running": "another runtime works on the same state folder",
     # what dbt says
     "dbt-project": "dbt cannot load the project",

@@ -52,6 +52,8 @@ VERBS = {
     "card": Verb("card", "every day", "Show the card of a run."),
     "history": Verb("history", "on call", "Show the last runs of a DAG and how they ended."),
     "retry": Verb("retry", "on call", "Run again what has no good result in a run."),
+    "receipt": Verb("receipt", "on call", "Show a run's receipt: which code and data made which tables."),
+    "trace": Verb("trace", "on call", "Show what a model, table or run came from, and what came of it."),
     "alerts": Verb("alerts", "on call", "Install, test and send alerts: pages, messages, monitors."),
     "artifacts": Verb("artifacts", "on call", "Fetch dbt's artifacts of a run: manifest, run results."),
     "events": Verb("events", "on call", "Publish, list and replay events."),

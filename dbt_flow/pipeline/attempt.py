@@ -6,6 +6,7 @@ Nothing of dbt is loaded here: a step that has nothing to build ends without it.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -25,6 +26,7 @@ from dbt_flow.errors import DbtFlowError, RunCancelled, RunFailed
 from dbt_flow.metaflow_seam import CardStore
 from dbt_flow.pipeline.job import PRINT_METRICS, Job
 from dbt_flow.pipeline.live import LiveCard
+from dbt_flow.pipeline.receipt import MISSING_VARIABLE, keep_receipt, revision_of
 from dbt_flow.pipeline.settle import Ending, Sink, card_extra, keep_run_results, tell
 from dbt_flow.plan.model import Plan
 from dbt_flow.records import FAILED, REUSED, RUNNING, NodeResult, RunResult, utc_text
@@ -209,6 +211,8 @@ class Attempt(ABC, Generic[T]):
             "cards": self.cards.facts,
             "telling": self.job.telling,
             "launcher": process_mark(int(os.environ.get(LAUNCHER_VARIABLE) or 0)),
+            "git": revision_of(self.job.dbt_project),
+            "missing": json.loads(os.environ.get(MISSING_VARIABLE) or "[]"),
         }
 
     def _blank(self) -> RunResult:
@@ -243,6 +247,8 @@ class Attempt(ABC, Generic[T]):
             if last:
                 self.record.settle(result)
             keep_run_results(self.record, self.run_results, result)
+            if last:
+                keep_receipt(self.record)
         except DbtFlowError as error:
             result = replace(result, status=FAILED, error=error.to_dict(), reason=error.message)
         finally:

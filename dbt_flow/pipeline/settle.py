@@ -14,6 +14,7 @@ from dbt_flow import redact
 from dbt_flow.errors import DbtFlowError, RunCancelled, RunFailed, flatten
 from dbt_flow.metaflow_seam import CardStore
 from dbt_flow.pipeline.backdrop import backdrop
+from dbt_flow.pipeline.receipt import keep_receipt
 from dbt_flow.plan.causes import blockers
 from dbt_flow.plan.model import Plan
 from dbt_flow.records import (
@@ -231,6 +232,7 @@ def settle_dead(
     result = judge(blank, plan, nodes, ending)
     if record.settle(result):
         keep_run_results(record, None, result)
+        keep_receipt(record)
         tell(_dead_sink(record, last.header), plan, result, card_extra(store, result, last.header))
         tell_others(record, plan, result, last.header)
     return record.result()
@@ -293,6 +295,7 @@ def settle_clone(store: Store, dag: str, run: str, origin: str, task: str) -> Ru
     blank = replace(before, run=run, reason="", started=utc_text(), follows=origin, attempt=0)
     result = judge(blank, plan, tuple(again), Ending())
     if record.settle(result):
+        keep_receipt(record)
         tell(_dead_sink(record, {"task": task}), plan, result, card_extra(store, result, {}))
     return record.result()
 

@@ -101,7 +101,10 @@ def encode(payload: Mapping[str, Any]) -> str:
 def variables(events: list[Event]) -> dict[str, str]:
     """The environment variables from which Metaflow, and our step decorator, fill ``current.trigger``."""
     return {
-        f"{PAYLOAD_VARIABLE}{event.kind}_{sanitized(event.name)}": encode(event.payload)
+        # The verdicts of a large DAG are too long for a variable, and stand in its receipt.
+        f"{PAYLOAD_VARIABLE}{event.kind}_{sanitized(event.name)}": encode(
+            {key: value for key, value in event.payload.items() if key != "relations"}
+        )
         for event in events
         if event.source != "schedule"
     }

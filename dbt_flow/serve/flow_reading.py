@@ -17,8 +17,10 @@ from typing import Any
 from dbt_flow.errors import DbtFlowError, InputError, Place
 from dbt_flow.launch import environment
 from dbt_flow.serve.listeners import Listening, Subscriber, never_fires, of_dag, of_flow, user_branch
+from dbt_flow.serve.needs_met import with_producers
 from dbt_flow.settings import Settings, dag_files
 from dbt_flow.spec import load_fleet
+from dbt_flow.state.store import FolderStore
 
 READER = Path(__file__).parent / "read_flow.py"
 PATIENCE = 60.0
@@ -52,6 +54,8 @@ class Reader:
                     problems.append(read)
                 else:
                     found.append(read)
+        dags, store = [one for one in found if one.kind == "dag"], FolderStore(self.settings.state)
+        found = [with_producers(one, dags, store) for one in found]
         problems += never_fires(found) + _no_effect(found)
         return Listening(tuple(found), tuple(problems))
 

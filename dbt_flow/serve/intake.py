@@ -17,6 +17,7 @@ from dbt_flow.serve.core import Action, Arrival, arrive, next_moment, pass_time
 from dbt_flow.serve.event import Event
 from dbt_flow.serve.eventlog import OPEN, EventLog
 from dbt_flow.serve.listeners import Listening, Subscriber, Wait
+from dbt_flow.serve.needs_met import NeedsMet
 
 _NUMBERS: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float}
 
@@ -34,6 +35,8 @@ class Intake:
     listening: Listening
     busy: Callable[[str], bool] = nobody
     """Whether a run of that subscriber goes on that the runtime did not start."""
+    needs: NeedsMet | None = None
+    """Judges whether flows with ``@needs`` have what they need; None where they wait as others do."""
     _moments: dict[str, float | None] = field(default_factory=dict)
     """For each listener that looks at the clock: when it has something to do next."""
 
@@ -91,7 +94,26 @@ class Intake:
 
     # ---- inside
 
+    def _judge(self, needs: NeedsMet, subscriber: Subscriber, event: Event, now: float) -> str:
+        """Of a flow with ``@needs``: the records say whether it starts."""
+        if not event.name.endswith(".settled"):
+            return "waits until it is settled"
+        before = self.log.standing(subscriber.name)
+        decided, standing = needs.hear(subscriber, event, now)
+        self.log.put_standing(subscriber.name, standing)
+        if decided.kind == "start":
+            wait = subscriber.wait(event.name)
+            arrived = {**before.arrived, (wait.event if wait else event.name): Arrival(event.seq, event.at)}
+            return self._start(subscriber, Action("start", arrived), now)
+        told = {"hold": "held", "wait": "waits", "ignore": "not for it"}[decided.kind]
+        self.log.consume(event.seq, subscriber.name, f"{told}: {'; '.join(decided.reasons)}"[:500])
+        return told
+
     def _give(self, subscriber: Subscriber, event: Event, now: float) -> str:
+        if subscriber.needs is not None and self.needs is not None:
+            return self._judge(self.needs, subscriber, event, now)
+        if event.name.endswith(".settled"):
+            return "waits"
         wait = subscriber.wait(event.name)
         lacking = [name for name in (wait.required if wait else ()) if name not in event.payload]
         if lacking:

@@ -17,6 +17,7 @@ from cronsim import CronSim, CronSimError
 
 from dbt_flow.errors import DbtFlowError, InputError, Place
 from dbt_flow.launch import environment
+from dbt_flow.plan.needs import Contract
 from dbt_flow.records import flow_name
 from dbt_flow.serve.core import Listener
 from dbt_flow.settings import Settings
@@ -36,6 +37,16 @@ class Wait:
     """Parameter: field of the payload."""
     required: tuple[str, ...] = ()
     """Fields without which the event is not this subscriber's, as Argo's filter has it."""
+
+    @property
+    def flow(self) -> str:
+        """Of a run: the flow whose end it is."""
+        return self.event.removesuffix(".end").rpartition(".")[2]
+
+    @property
+    def settled(self) -> str | None:
+        """Of a run: the name of the event that tells its end, good or not."""
+        return f"dbt_flow{self.event[len('metaflow') : -len('end')]}settled" if self.kind == "run" else None
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,8 @@ class Subscriber:
     """The name of its last step."""
     place: Place | None = None
     """Where the trigger stands."""
+    needs: Contract | None = None
+    """What it reads, of a flow with ``@needs``: it starts from ``settled``, when that is good."""
 
     @property
     def finished(self) -> str:
@@ -74,7 +87,7 @@ class Subscriber:
 
     def wait(self, event: str) -> Wait | None:
         """What it waits for under that name."""
-        return next((wait for wait in self.waits if wait.event == event), None)
+        return next((wait for wait in self.waits if event in (wait.event, wait.settled)), None)
 
     def label(self, event: str) -> str:
         """A name as a person would say it."""
@@ -102,6 +115,8 @@ class Listening:
         for subscriber in self.subscribers:
             for wait in subscriber.waits:
                 heard[wait.event] = (*heard.get(wait.event, ()), subscriber)
+                if subscriber.needs and wait.settled:
+                    heard[wait.settled] = (*heard.get(wait.settled, ()), subscriber)
         object.__setattr__(self, "by_name", {subscriber.name: subscriber for subscriber in self.subscribers})
         object.__setattr__(self, "by_flow", {subscriber.flow: subscriber for subscriber in self.subscribers})
         object.__setattr__(self, "by_event", heard)
@@ -187,7 +202,9 @@ def of_flow(read: Mapping[str, Any], file: str, lines: Sequence[str]) -> Subscri
     except (ZoneInfoNotFoundError, ValueError, OSError):
         hint = "write a name of the tz database, as in Europe/Berlin"
         raise InputError("bad-timezone", f"{flow}: nobody knows the time zone {zone}", place=place, hint=hint) from None
-    words = [f"after {wait.label}" if wait.kind == "run" else f"on event {wait.label}" for wait in waits]
+    needs = Contract.from_dict(read["needs"]) if read.get("needs") else None
+    words = [f"when {needs.text}"] if needs else []
+    words += [] if needs else [f"after {wait.label}" if wait.kind == "run" else f"on event {wait.label}" for wait in waits]
     return Subscriber(
         flow,
         "flow",
@@ -205,6 +222,7 @@ def of_flow(read: Mapping[str, Any], file: str, lines: Sequence[str]) -> Subscri
         params={name: str(facts["type"]) for name, facts in read["params"].items()},
         end=str(read.get("end") or "end"),
         place=place,
+        needs=needs,
     )
 
 
@@ -246,7 +264,7 @@ def _crons(schedules: Iterable[Mapping[str, Any]], flow: str, place: Place) -> t
 
 def _decorator_place(file: str, lines: Sequence[str]) -> Place:
     for number, line in enumerate(lines, start=1):
-        if line.lstrip().startswith(("@trigger", "@schedule")):
+        if line.lstrip().startswith(("@trigger", "@schedule", "@needs")):
             return Place(file, number, len(line) - len(line.lstrip()) + 1, line.rstrip("\n"))
     return Place(file)
 

@@ -34,6 +34,9 @@ def now_of(log: EventLog | None, subscriber: Subscriber, now: float) -> Now:
         return Now("queued", "due, and waits for its turn")
     standing = log.standing(subscriber.name)
     missing = " and ".join(subscriber.label(name) for name in waiting_for(subscriber.rule, standing))
+    why = log.cursor(f"needs.why.{subscriber.name}") if subscriber.needs else None
+    if standing.held is not None and why:
+        return Now("held", f"held for {duration(now - standing.held)}: {why}")
     if standing.held is not None:
         return Now("held", f"held for {duration(now - standing.held)}: waits for {missing}")
     if standing.arrived:

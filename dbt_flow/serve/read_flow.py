@@ -21,6 +21,7 @@ def main(file: str, out: str) -> None:
     from metaflow import FlowSpec, current  # noqa: PLC0415
 
     from dbt_flow.metaflow_seam import flow_facts  # noqa: PLC0415
+    from dbt_flow.plan.needs import ATTRIBUTE as NEEDS  # noqa: PLC0415
 
     made: list[Any] = []
     construct = FlowSpec.__init__
@@ -45,6 +46,7 @@ def main(file: str, out: str) -> None:
         "project": current.get("project_name"),
         "branch": current.get("branch_name"),
         "owner": os.environ.get("METAFLOW_OWNER"),
+        "needs": getattr(made[-1], NEEDS, None),
     }
     Path(out).write_text(json.dumps(facts, default=str), encoding="utf-8")
 

@@ -30,6 +30,7 @@ from dbt_flow.serve.flow_ends import FlowEnds
 from dbt_flow.serve.flow_reading import Reader
 from dbt_flow.serve.intake import Intake
 from dbt_flow.serve.listeners import Listening
+from dbt_flow.serve.needs_met import NeedsMet
 from dbt_flow.serve.outcomes import Outcomes
 from dbt_flow.serve.owners_told import OwnersTold
 from dbt_flow.serve.rounds_made import Rounds
@@ -153,7 +154,7 @@ class Runtime:
         self.reader = Reader(self.settings)
         self.outcomes = Outcomes(self.log, FolderStore(state), self.settings.project, self.reader.branch)
         self.flow_ends = FlowEnds(self.log, self.settings)
-        self.intake = Intake(self.log, self.listening, self.outcomes.busy)
+        self.intake = Intake(self.log, self.listening, self.outcomes.busy, NeedsMet(self.log, FolderStore(state)))
         self.clockwork = Clockwork(self.intake)
         self.executor = Executor(self.log, self.starter, state / "serve" / "tries", self.options.jobs, busy=self.outcomes.busy)
         self.watchman = Watchman(self.log, self.outcomes)

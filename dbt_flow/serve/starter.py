@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dbt_flow.launch import command_line, environment
+from dbt_flow.pipeline.receipt import MISSING_VARIABLE
 from dbt_flow.records import FAILED, RUN_CANCELLED, SUCCESS
 from dbt_flow.serve import local_metadata
 from dbt_flow.serve.event import PAYLOAD_VARIABLE, Event, encode, variables
@@ -96,6 +97,7 @@ class MetaflowStarter:
         said = {
             "DBT_FLOW_TRIGGER": " ".join(delivery.why.split())[:1000],
             "DBT_FLOW_PARENT": str(os.getpid()),
+            MISSING_VARIABLE: encode({"": list(delivery.missing)})[4:-1],
             "METAFLOW_ARGO_EVENTS_WEBHOOK_URL": self.webhook,
             **triggers,
         }

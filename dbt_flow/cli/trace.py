@@ -1,0 +1,46 @@
+"""``dbt-flow trace``: from a model, a table or a run up to its data and code, and down to what was made of it."""
+
+from __future__ import annotations
+
+import click
+
+from dbt_flow.cli.terminal import Context, emit_json
+from dbt_flow.pipeline.tracing import Thing, trace
+from dbt_flow.state.store import FolderStore
+
+
+@click.command("trace", short_help="Show what a model, table or run came from, and what came of it.")
+@click.argument("what", metavar="MODEL|TABLE|RUN")
+@click.option("--target", metavar="NAME", help="Of the runs on this dbt target only.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+@click.pass_obj
+def command(context: Context, what: str, target: str | None, as_json: bool) -> int:
+    """Show where a trained model, a table or a run comes from (runs, tables, sources, code), and what came of it.
+
+    From receipts alone, each checked against its digest. Of a table, its newest run; of a model, its newest version, or
+    NAME:VERSION.
+
+    \b
+    dbt-flow trace carrier_risk
+    dbt-flow trace fct_loads
+    dbt-flow trace CarrierRisk/1795302413712570
+    """
+    up, down = trace(FolderStore(context.settings.state), what, target)
+    if as_json:
+        emit_json({"what": what, "up": up.to_dict(), "down": down.to_dict()})
+        return 0
+    click.echo(f"{up.text}")
+    click.echo("came from")
+    _show(up, "")
+    click.echo("went into")
+    _show(down, "")
+    return 0
+
+
+def _show(thing: Thing, indent: str) -> None:
+    if not thing.below and not indent:
+        click.echo("  nothing that is known")
+    for index, one in enumerate(thing.below):
+        last = index == len(thing.below) - 1
+        click.echo(f"{indent}{'└─' if last else '├─'} {one.text}")
+        _show(one, f"{indent}{'   ' if last else '│  '}")
