@@ -23,7 +23,7 @@ from dbt_flow.yamlfile import did_you_mean
 
 @click.command("simulate", short_help="Show what would start, when and why.")
 @click.option("--event", "event", metavar="NAME", help="This event comes.")
-@click.option("--field", "-f", "fields", multiple=True, metavar="NAME=VALUE", help="A field of its payload; may be repeated.")
+@click.option("--field", "-f", "fields", multiple=True, metavar="NAME=VALUE", help="A field of its payload; repeatable.")
 @click.option("--end", "end", metavar="DAG|FLOW", help="A run of this DAG or flow ends well.")
 @click.option("--start", "start", metavar="DAG|FLOW", help="This DAG or flow is started.")
 @click.option("--at", "at", metavar="TIME", help="From then on, with schedules: 2026-11-22T06:00, or 06:00.")
@@ -37,8 +37,8 @@ from dbt_flow.yamlfile import did_you_mean
 def command(context: Context, /, **said: Any) -> int:
     """Show what an event, the end of a run, a start or a time would start: when, what and why, as a table.
 
-    The decisions are those of dbt-flow serve. Runs are taken to last as long as their last good ones did, and to end well unless
-    --fail names them. With --run it all really happens, and is remembered apart: nothing else starts from it.
+    The decisions are those of dbt-flow serve. Runs are taken to last as long as their last good ones did, and to end well
+    unless --fail names them. With --run it all really happens, and is remembered apart: nothing else starts from it.
 
     \b
     dbt-flow simulate --event carrier_files_landed

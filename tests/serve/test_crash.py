@@ -27,7 +27,7 @@ from stand import Stand
 from dbt_flow.serve.crash import POINTS
 from dbt_flow.serve.eventlog import EventLog
 
-CRASHES = int(os.environ.get("DBT_FLOW_CRASHES", "20"))
+CRASHES = int(os.environ.get("DBT_FLOW_CRASHES", "12"))
 
 
 class Lives:

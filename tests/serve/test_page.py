@@ -83,10 +83,8 @@ def test_in_chromium(stand: Stand, tmp_path: Path, size: tuple[int, int], dark: 
         # Measured inside a frame, since a headless window is never narrower than 500 pixels.
         frame = tmp_path / "frame.html"
         page, _ = get(url)
-        inner = page.replace("</body>", MEASURE + "</body>")
-        frame.write_text(
-            f"<iframe width={size[0]} height={size[1]} srcdoc='{inner.replace('&', '&amp;').replace(chr(39), '&#39;')}'></iframe>"
-        )
+        quoted = page.replace("</body>", MEASURE + "</body>").replace("&", "&amp;").replace("'", "&#39;")
+        frame.write_text(f"<iframe width={size[0]} height={size[1]} srcdoc='{quoted}'></iframe>")
         told = json.loads(chromium(frame, dark).rpartition("MEASURED")[2].partition("DONE")[0])
     assert told["errors"] == []
     assert told["wide"] <= size[0], "the page scrolls sideways"
@@ -98,7 +96,8 @@ def test_in_chromium(stand: Stand, tmp_path: Path, size: tuple[int, int], dark: 
 
 MEASURE = """<script>
 const errors = []; addEventListener("error", (event) => errors.push(event.message));
-const lum = (c) => { const v = c.match(/[\\d.]+/g).slice(0, 3).map((x) => (x /= 255) <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+const lum = (c) => {
+  const v = c.match(/[\\d.]+/g).slice(0, 3).map((x) => (x /= 255) <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
   return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
 const background = getComputedStyle(document.body).backgroundColor;
 const soft = [...document.querySelectorAll(".soft, .good, .bad, .warn")].map((one) => lum(getComputedStyle(one).color));
