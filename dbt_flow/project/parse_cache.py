@@ -16,6 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -102,6 +103,7 @@ class ParseCache:
             self.shared.unlink(missing_ok=True)
 
 
+@cache  # reading what is installed costs 0.1 s, and does not change in a process
 def dbt_versions() -> Mapping[str, str]:
     """Every installed distribution of dbt and its adapters, with its version: ``{"dbt-core": "1.11.16", ...}``."""
     found = {(dist.metadata["Name"] or "").lower(): dist.version for dist in distributions()}

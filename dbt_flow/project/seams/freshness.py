@@ -1,4 +1,4 @@
-"""When a source was last loaded, as ``dbt source freshness`` asks it (``dbt.task.freshness``), and that command without hooks."""
+"""When a source was last loaded, as ``dbt source freshness`` asks it; and that command without the project's hooks."""
 
 from __future__ import annotations
 
