@@ -20,7 +20,7 @@ from dbt_flow.errors import DbtFlowError, InputError, RunFailed
 from dbt_flow.ml.notes import note_read
 from dbt_flow.pipeline.receipt import Receipt, receipt_of_run
 from dbt_flow.pipeline.words import standing_of
-from dbt_flow.plan.needs import Contract, Word, judge
+from dbt_flow.plan.needs import Contract, Word, judge, still_as_chosen
 from dbt_flow.run.lock import database_lock
 from dbt_flow.settings import load_settings
 from dbt_flow.state.runs import RunRecord, find_runs
@@ -159,21 +159,18 @@ class Receipts(Mapping[str, Mapping[str, Any]]):
     def _check(self, table: str) -> None:
         """That the table is what it was when the run chose it.
 
-        :raises RunFailed: ``table-changed``
+        :raises RunFailed: ``table-changed``, ``needs-not-met``
         """
         facts = self[table]
         self.receipt(table)
         chosen = Contract(tables=(facts["id"],), target=self._pinned["target"])
         word = standing_of(self._store, chosen).words.get(facts["id"])
-        if word is None:
-            raise _changed(f"no run knows {table} any more")
-        if word.rebuilt_by:
-            raise _changed(f"{table} is being built anew by {word.rebuilt_by}")
-        reasons = judge(self._contract_of(table), {facts["id"]: word}, time.time())
-        if reasons:
-            raise _not_met(self._pinned["by"], reasons)
-        if word.build != f"{facts['built_in']} {facts['built']}":
-            raise _changed(f"{table} was built anew by {word.built_in} since this run chose {facts['built_in']}")
+        build = f"{facts['built_in']} {facts['built']}"
+        trouble = still_as_chosen(self._contract_of(table), build, table, word, time.time())
+        if trouble and trouble[0] == "table-changed":
+            raise _changed(trouble[1])
+        if trouble:
+            raise _not_met(self._pinned["by"], [trouble[1]])
 
     def _contract_of(self, table: str) -> Contract:
         plain = self._contract.to_dict()

@@ -136,6 +136,20 @@ def judge(contract: Contract, words: Mapping[str, Word | None], now: float) -> l
     return list(dict.fromkeys(found))
 
 
+def still_as_chosen(contract: Contract, build: str, name: str, word: Word | None, now: float) -> tuple[str, str] | None:
+    """Whether a table is what it was when it was chosen, and good; else an error's code and a sentence."""
+    if word is None:
+        return "table-changed", f"no run knows {name} any more"
+    if word.rebuilt_by:
+        return "table-changed", f"{name} is being built anew by {word.rebuilt_by}"
+    reasons = judge(contract, {word.node: word}, now)
+    if reasons:
+        return "needs-not-met", "; ".join(reasons)
+    if word.build != build:
+        return "table-changed", f"{name} was built anew by {word.built_in} since this run chose {build.partition(' ')[0]}"
+    return None
+
+
 @dataclass(frozen=True)
 class Decided:
     """Whether a flow starts."""
