@@ -85,7 +85,6 @@ def test_the_table_of_errors_is_that_of_the_code() -> None:
         "unknown-owner": "owner: teem\n",
         "unknown-dag": "owner: team\ntrigger: {after: elsewhere}\n",
         "waits-for-itself": "owner: team\ntrigger: {after: example}\n",
-        "not-yet": "owner: team\nreuse: unchanged\n",
         "unreadable": b"owner: caf\xe9\n",
     }.items(),
 )

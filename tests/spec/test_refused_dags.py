@@ -169,9 +169,6 @@ def test_one_bad_file_does_not_stop_the_others(root: Root) -> None:
 NOT_YET_SAID = {
     "resources": "resources: {memory: 8GB}\n",
     "overlap": "overlap: skip\n",
-    "tests": "tests: {on_fail: warn}\n",
-    "require_fresh": "require_fresh: source:fmcsa\n",
-    "reuse": "reuse: unchanged\n",
     "trigger.within": "trigger: {event: x, within: 24h}\n",
     "trigger.at_latest": "trigger: {event: x, at_latest: 07:00}\n",
     "trigger.otherwise": "trigger: {event: x, otherwise: skip}\n",
