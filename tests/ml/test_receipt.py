@@ -84,12 +84,16 @@ def test_a_failure_that_was_softened_is_no_secret(shop: Shop) -> None:
     accepting = Contract(accept=("success", "pass", "softened"))
     assert judge(accepting, standing.words, 0) == []
     # What another run made of it knows, too.
-    run = shop.run("sums").json["run"]
+    run = shop.run("sums", env={"DBT_FLOW_MISSING": '["flaky"]'}).json["run"]
     (ref,) = (RunRef("dev", "sums", run.partition("/")[2]),)
     said = receipt_of(RunRecord(store, ref))
     assert said and any(item["troubles"] for item in said["inputs"])
     words = standing_of(store, Contract(tables=("totals",))).words
-    assert "only warns because of tests.on_fail" in judge(Contract(), words, 0)[0]
+    # It says, too, what it was started without (as serve tells it, with `otherwise: run`).
+    assert said["missing"] == ["flaky"]
+    reasons = judge(Contract(), words, 0)
+    assert f"{run} started without flaky" in reasons and any("only warns because of tests.on_fail" in one for one in reasons)
+    assert judge(Contract(accept=("success", "pass", "softened", "missing")), words, 0) == []
 
 
 def test_the_commit_is_read_from_files(tmp_path: Path) -> None:
