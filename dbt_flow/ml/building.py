@@ -59,7 +59,7 @@ class dbt(UserStepDecorator):  # type: ignore[misc]
         settings = load_settings()
         dag = self._dag(step_name, flow)
         job = Job.of(settings, dag, Options(trigger=f"@dbt of {current.pathspec}"))
-        number = f"{current.run_id}-{current.task_id}"
+        number = f"{current.run_id}-{str(current.task_id).zfill(6)}"  # their order as texts is that of time
         attempt = int(current.retry_count)
         before = f"{number}-{attempt - 1}" if attempt else None
         task = Task(dag.flow_name, f"{number}-{attempt}", current.pathspec, origin=before)

@@ -243,7 +243,7 @@ def newest(
     for dag in store.list(f"runs/{target}") if wanted else ():
         here: dict[str, tuple[Receipt, Mapping[str, Any]]] = {}
         for index, ref in enumerate(find_runs(store, dag, target)):
-            if index >= LOOK_BACK or len(here) == len(wanted):
+            if index >= LOOK_BACK:
                 break
             record = RunRecord(store, ref)
             if before is not None:
@@ -254,8 +254,12 @@ def newest(
             if said is None:
                 continue
             for item in said["nodes"]:
-                if item["id"] in wanted:
-                    here.setdefault(item["id"], (said, item))
+                if item["id"] in wanted and (item["id"] not in here or str(said["finished"]) > here[item["id"]][0]["finished"]):
+                    here[item["id"]] = (said, item)
+            # Each run plans all of its DAG: only refused ones are passed over. Of the builds of `@dbt` in a step that fans out
+            # many belong together, and the one that ended last counts.
+            if said["plan"] and ref.number.isdigit():
+                break
         for key, one in here.items():
             if key not in found or str(one[0]["finished"]) > str(found[key][0]["finished"]):
                 found[key] = one

@@ -152,7 +152,7 @@ def _being_built(store: Store, target: str) -> dict[str, str]:
             if index >= LOOK_BACK:
                 break
             record = RunRecord(store, ref)
-            if store.get(f"{ref.folder}/result.json") is not None:
+            if "result.json" in store.list(ref.folder):
                 continue
             begun = {node for attempt in record.attempts() for node in attempt.started}
             if begun and settle_dead(store, ref.dag, ref.number) is None:
