@@ -1,4 +1,4 @@
-"""How each contender is started on a project. Peers have environments of their own, made from the package index when first asked for."""
+"""How each contender is started. Peers have environments of their own, made from the package index when first asked for."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def _dbt(python: Path, folder: Path, work: Work) -> list[str]:
     return [str(python.parent / "dbt"), "build", "--quiet", "--profiles-dir", str(folder), *select]
 
 
-def _dbt_flow(python: Path, folder: Path, work: Work) -> list[str]:
+def _dbt_flow(python: Path, folder: Path, _: Work) -> list[str]:
     return [str(python.parent / "dbt-flow"), "run", str(folder / "bench.yaml"), "--project-dir", str(folder)]
 
 
-def _dbt_flow_isolated(python: Path, folder: Path, work: Work) -> list[str]:
+def _dbt_flow_isolated(python: Path, folder: Path, _: Work) -> list[str]:
     return [str(python.parent / "dbt-flow"), "run", str(folder / "bench_isolated.yaml"), "--project-dir", str(folder)]
 
 
-def _dbt_flow_reuse(python: Path, folder: Path, work: Work) -> list[str]:
+def _dbt_flow_reuse(python: Path, folder: Path, _: Work) -> list[str]:
     return [str(python.parent / "dbt-flow"), "run", str(folder / "bench_reuse.yaml"), "--project-dir", str(folder)]
 
 
@@ -64,7 +64,12 @@ def _script(name: str) -> Callable[[Path, Path, Work], list[str]]:
 
 def _quiet_prefect(folder: Path) -> dict[str, str]:
     home = str(folder / ".prefect")
-    return {"PREFECT_HOME": home, "PREFECT_LOGGING_LEVEL": "ERROR", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    return {
+        "PREFECT_HOME": home,
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
 
 
 def _quiet_dagster(folder: Path) -> dict[str, str]:

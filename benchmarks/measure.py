@@ -58,7 +58,7 @@ def _memory(process: psutil.Process) -> float:
 
 
 class _Peak(threading.Thread):
-    """Looks at the memory of a process tree a few times a second; a page that processes share is shared out among them (PSS)."""
+    """Looks at the memory of a process tree a few times a second; shared pages are shared out among them (PSS)."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)

@@ -39,7 +39,12 @@ def server(connections: int = 150) -> Iterator[int]:
     port = _free_port()
     make = [*as_user, str(programs / "initdb"), "-D", data, "-U", "bench", "--auth=trust", "-E", "UTF8", "--no-sync"]
     subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd="/")
-    settings = {"max_connections": connections, "fsync": "off", "listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
+    settings = {
+        "max_connections": connections,
+        "fsync": "off",
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": folder,
+    }
     words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     process = subprocess.Popen(
         [*as_user, str(programs / "postgres"), "-D", data, "-p", str(port), *words],

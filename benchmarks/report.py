@@ -26,9 +26,9 @@ def _page(results: Results) -> str:
     lines = [
         "# Benchmarks",
         "",
-        f"Measured on {date.today()} on {platform.system()}, Python {platform.python_version()}, {what}. Medians of warm runs, in turn,",
-        "in one sitting; wall times and CPU seconds of the whole command, ratios to plain `dbt build`. Repeat them with `make bench`;",
-        "`benchmarks/README.md` says how they are made.",
+        f"Measured on {date.today()} on {platform.system()}, Python {platform.python_version()}, {what}.",
+        "Medians of warm runs, in turn, in one sitting; wall times, CPU seconds and memory of the whole command, ratios to plain",
+        "`dbt build`. Repeat them with `make bench`; `benchmarks/README.md` says how they are made.",
         "",
         "![Wall time over plain dbt build](images/benchmarks.svg)",
         "",
@@ -40,8 +40,8 @@ def _page(results: Results) -> str:
         base = _median(next(iter(found.values())))
         for name, costs in found.items():
             mid = _median(costs)
-            row = f"| {name} | {mid.wall:.2f} | {mid.wall / base.wall:.2f} | {mid.cpu:.2f} | {mid.cpu / base.cpu:.2f} | {mid.memory:.0f} |"
-            lines.append(row)
+            wall, cpu = mid.wall / base.wall, mid.cpu / base.cpu
+            lines.append(f"| {name} | {mid.wall:.2f} | {wall:.2f} | {mid.cpu:.2f} | {cpu:.2f} | {mid.memory:.0f} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -59,7 +59,9 @@ def _plot(results: Results) -> str:
         rows += [(work.title, name, _median(costs).wall / base) for name, costs in found.items()]
     top = max((ratio for *_, ratio in rows), default=1.0)
     height = 24 * len(rows) + 30 * len(results) + 10
-    style = "text{font:12px system-ui,sans-serif;fill:#333}.t{font-weight:600}.us{fill:#1b7f4d}.dbt{fill:#888}.peer{fill:#c9c9c9}"
+    style = (
+        "text{font:12px system-ui,sans-serif;fill:#333}.t{font-weight:600}.us{fill:#1b7f4d}.dbt{fill:#888}.peer{fill:#c9c9c9}"
+    )
     dark = "@media(prefers-color-scheme:dark){text{fill:#ddd}.peer{fill:#555}}"
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {height}" role="img">', f"<style>{style}{dark}</style>"]
     y, title = 0, ""

@@ -25,7 +25,13 @@ WORKS = {
     for work in (
         Work("small", "30 nodes, DuckDB", Shape(models=12, layers=4, tests=1.4), aim=1.25),
         Work("medium", "150 nodes, DuckDB", Shape(models=62, layers=6, tests=1.4), aim=1.0),
-        Work("latency", "105 nodes, a second each, PostgreSQL", Shape(models=44, layers=6, tests=1.4, latency=1.0), True, aim=0.95),
+        Work(
+            "latency",
+            "105 nodes, a second each, PostgreSQL",
+            Shape(models=44, layers=6, tests=1.4, latency=1.0),
+            True,
+            aim=0.95,
+        ),
         Work(
             "wide",
             "300 nodes, uneven, 64 threads, PostgreSQL",

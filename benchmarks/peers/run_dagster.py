@@ -15,6 +15,7 @@ project.preparer.prepare(project)
 
 @dbt_assets(manifest=project.manifest_path, select=select or "fqn:*")
 def models(context: AssetExecutionContext, dbt: DbtCliResource):
+    """Every model and test of the project."""
     yield from dbt.cli(["build"], context=context).stream()
 
 

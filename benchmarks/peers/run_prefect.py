@@ -12,6 +12,7 @@ os.chdir(folder)
 
 @flow
 def build() -> None:
+    """Build the project as one flow."""
     words = ["build", *(["--select", *select.split()] if select else [])]
     PrefectDbtRunner(settings=PrefectDbtSettings(project_dir=folder, profiles_dir=folder)).invoke(words)
 

@@ -19,7 +19,8 @@ from dbt_flow.errors import StateError
 def command(context: Context, run: str, folder: str, target: str | None) -> int:
     """Write manifest.json and run_results.json of a run, as dbt wrote them, into a folder.
 
-    With `require_fresh` also sources.json. The results of several attempts are merged. A run that died has entries for every node that it planned.
+    With `require_fresh` also sources.json. The results of several attempts are merged. A run that died has entries for every
+    node that it planned.
     """
     record = find(context.settings, run, target)
     settled(record)

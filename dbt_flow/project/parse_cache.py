@@ -2,9 +2,12 @@
 
 dbt reads its cache from ``--partial-parse-file-path`` and writes a changed one into the target path, never back (dbt 1.10 and
 1.11, ``ManifestLoader.write_manifest_for_partial_parse``). So each process writes a file of its own, which then replaces the
-shared one in one step: a reader sees the old file or the new one, never half of one. A file that dbt cannot read costs a
-full parse. What rests in the cache is sealed (:mod:`.sealing`): no value of ``env_var()`` stands there in clear. The private
-files hold them while dbt parses, closed to others, and are gone afterwards.
+shared one in one step: a reader sees the old file or the new one, never half of one. A file that dbt cannot read costs a full
+parse. So does a changed macro: dbt then parses anew the files that use it, and of a YAML file with models and a snapshot it drops
+the tests without a word (seen on 1.11.16), which would make a run green for want of tests.
+
+What rests in the cache is sealed (:mod:`.sealing`): no value of ``env_var()`` stands there in clear. The private files hold
+them while dbt parses, closed to others, and are gone afterwards.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from dbt_flow.project.place import DbtProject
 from dbt_flow.project.sealing import HEAD, is_sealed, seal, unseal
@@ -33,7 +39,8 @@ class ParseCache:
     def __init__(self, folder: Path, project: DbtProject, target_path: Path) -> None:
         """:param folder: shared by all projects; made when it is not there."""
         self.folder = folder
-        self.shared = folder / f"{_key(project)}.msgpack"
+        self.key = _key(project)
+        self.shared = folder / f"{self.key}-{_macros(project.folder)}.msgpack"
         self.written = target_path / FILE_NAME
         self.read = target_path / f"before-{FILE_NAME}"
 
@@ -84,6 +91,9 @@ class ParseCache:
                     with os.fdopen(handle, "wb") as fresh:
                         fresh.write(sealed)
                     Path(copy).replace(self.shared)
+                    for older in self.folder.glob(f"{self.key}-*.msgpack"):  # of other macros
+                        if older != self.shared:
+                            older.unlink(missing_ok=True)
                 finally:
                     Path(copy).unlink(missing_ok=True)
         except (OSError, ValueError):
@@ -119,3 +129,31 @@ def _key(project: DbtProject) -> str:
         json.dumps(dict(dbt_versions())),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _macros(folder: Path) -> str:
+    """A digest of every macro that the project and its packages hold, generic tests included."""
+    settings = _settings(folder)
+    roots = [folder / name for name in _paths(settings, "macro-paths", "macros")]
+    roots += [folder / name / "generic" for name in _paths(settings, "test-paths", "tests")]
+    packages = settings.get("packages-install-path")
+    roots += sorted((folder / (packages if isinstance(packages, str) else "dbt_packages")).glob("*/macros"))
+    digest = hashlib.sha256()
+    for file in (file for root in roots for file in sorted(root.rglob("*.sql"))):
+        with suppress(OSError):
+            digest.update(str(file.relative_to(folder)).encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """``dbt_project.yml`` as far as it can be read; what is wrong with it dbt will say."""
+    with suppress(OSError, ValueError, yaml.YAMLError):
+        found = yaml.safe_load((folder / "dbt_project.yml").read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _paths(settings: Mapping[str, Any], key: str, default: str) -> list[str]:
+    said = settings.get(key)
+    return [path for path in said if isinstance(path, str)] if isinstance(said, list) else [default]

@@ -114,6 +114,36 @@ def test_a_cache_that_cannot_be_written_costs_the_cache(project: Path) -> None:
     assert len(select(parsed_of(project))) == 5
 
 
+def test_a_changed_macro_costs_a_full_parse_and_no_test(tmp_path: Path) -> None:
+    """dbt's partial parse drops the tests of a YAML file with models and a snapshot, when a macro that a model uses changes."""
+    folder = tmp_path / "shop"
+    macro = "{{% macro doubled(x) %}}({{{{ x }}}} * {by}){{% endmacro %}}\n"
+    files: dict[str, object] = {
+        "seeds/numbers.csv": "id,value\n1,10\n",
+        "models/a.sql": "select id, {{ doubled('value') }} as value from {{ ref('numbers') }}\n",
+        "macros/doubled.sql": macro.format(by=2),
+        "models/schema.yml": {
+            "models": [{"name": "a", "columns": [{"name": "id", "data_tests": ["not_null", "unique"]}]}],
+            "snapshots": [
+                {
+                    "name": "a_before",
+                    "relation": "ref('a')",
+                    "config": {"unique_key": "id", "strategy": "check", "check_cols": ["value"]},
+                    "columns": [{"name": "id", "data_tests": ["not_null"]}],
+                }
+            ],
+        },
+    }
+    write(folder, files)  # type: ignore[arg-type]
+    cache = tmp_path / "cache"
+    first = {node for node in parse(DbtProject(folder), cache, tmp_path / "one").manifest.nodes if node.startswith("test.")}
+    (folder / "macros" / "doubled.sql").write_text(macro.format(by=3), encoding="utf-8")
+    again = {node for node in parse(DbtProject(folder), cache, tmp_path / "two").manifest.nodes if node.startswith("test.")}
+    assert len(first) == 3
+    assert again == first
+    assert len(list(cache.glob("*.msgpack"))) == 1
+
+
 def test_other_vars_and_targets_have_caches_of_their_own(project: Path) -> None:
     outputs = {"dev": PROFILE["shop"]["outputs"]["dev"], "ci": {"type": "duckdb", "path": "ci.duckdb"}}
     write(project, {"profiles.yml": {"shop": {"target": "dev", "outputs": outputs}}})
