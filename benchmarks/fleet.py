@@ -40,9 +40,7 @@ def main() -> None:
         nodes = sum(len(plan_of(job, project).plan.nodes) for job, project in parsed)
         planned = time.process_time()
     print(f"{len(fleet.dags)} DAGs over {said.models} models, {nodes} planned nodes")
-    print(
-        f"CPU seconds: reading {read - began:.1f}, dbt's import and parse {after_parse - read:.1f}, the rest {planned - after_parse:.1f}"
-    )
+    print(f"CPU s: reading {read - began:.1f}, import and parse {after_parse - read:.1f}, the rest {planned - after_parse:.1f}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 dbt reads its cache from ``--partial-parse-file-path`` and writes a changed one into the target path, never back (dbt 1.10 and
 1.11, ``ManifestLoader.write_manifest_for_partial_parse``). So each process writes a file of its own, which then replaces the
 shared one in one step: a reader sees the old file or the new one, never half of one. A file that dbt cannot read costs a full
-parse. So does a changed macro: dbt then parses anew the files that use it, and of a YAML file with models and a snapshot it drops
-the tests without a word (seen on 1.11.16), which would make a run green for want of tests.
+parse. So does a changed macro: dbt then parses anew the files that use it, and of a YAML file with models and a snapshot it
+drops the tests without a word (seen on 1.11.16), which would make a run green for want of tests.
 
 What rests in the cache is sealed (:mod:`.sealing`): no value of ``env_var()`` stands there in clear. The private files hold
 them while dbt parses, closed to others, and are gone afterwards.

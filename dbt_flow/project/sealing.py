@@ -1,10 +1,10 @@
 """dbt's parse cache without the secrets in it, and back.
 
 dbt keeps the value of each variable that ``env_var()`` read in clear in ``partial_parse.msgpack`` (to notice a change), and
-whatever it rendered with one (a config, a source's database). At rest the first are hashes with a salt of the file's own; and a
-secret's value is replaced, wherever it stands, by a mark of the same length, so that no byte of the file's frame changes. Who
-has the same values in the environment gets the file back as it was. A value that has changed stays a mark: dbt sees that it differs
-from the environment's, and parses anew what used it.
+whatever it rendered with one (a config, a source's database). At rest the first are hashes with a salt of the file's own; and
+a secret's value is replaced, wherever it stands, by a mark of the same length, so that no byte of the file's frame changes.
+Who has the same values in the environment gets the file back as it was. A value that has changed stays a mark: dbt sees that
+it differs from the environment's, and parses anew what used it.
 
 Cost: a walk over the file's top level (1 ms for each MB) when it is written and changed; nothing for a project without any.
 """
