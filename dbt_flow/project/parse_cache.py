@@ -16,11 +16,11 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +113,18 @@ class ParseCache:
             self.shared.unlink(missing_ok=True)
 
 
-@cache  # reading what is installed costs 0.1 s, and does not change in a process
+@cache
 def dbt_versions() -> Mapping[str, str]:
-    """Every installed distribution of dbt and its adapters, with its version: ``{"dbt-core": "1.11.16", ...}``."""
-    found = {(dist.metadata["Name"] or "").lower(): dist.version for dist in distributions()}
-    return {name: found[name] for name in sorted(found) if name.startswith("dbt-") and name != "dbt-flow"}
+    """Every installed distribution of dbt and its adapters, with its version: ``{"dbt-core": "1.11.16", ...}``.
+
+    Read from the names of their folders: asking ``importlib.metadata`` for all that is installed costs a quarter of a second.
+    """
+    found: dict[str, str] = {}
+    for folder in (Path(entry) for entry in sys.path if entry):
+        for mark in folder.glob("dbt_*.dist-info"):
+            name, _, version = mark.name.removesuffix(".dist-info").partition("-")
+            found.setdefault(name.replace("_", "-"), version)
+    return {name: found[name] for name in sorted(found) if name != "dbt-flow"}
 
 
 def _key(project: DbtProject) -> str:
