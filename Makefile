@@ -14,7 +14,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run data test pytest lint fmt types floors schema picture lock wheel clean reset
+.PHONY: help run data bench test pytest lint fmt types floors schema picture lock wheel clean reset
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -64,6 +64,9 @@ lock:  ## Write requirements.lock from pyproject.toml (ARGS=--upgrade for the ne
 	build/lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.10 --extra postgres --group dev \
 	    --generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" --output-file requirements.lock $(ARGS)
+
+bench: $(READY)  ## Measure against plain dbt build and write docs/benchmarks.md (ARGS="--work small --rounds 3")
+	$(BIN)/python benchmarks/bench.py --write $(ARGS)
 
 wheel: $(READY)  ## Build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel -d dist

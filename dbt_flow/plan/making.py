@@ -7,7 +7,7 @@ on the whole graph, so that a gate through an unselected model is a gate still.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import networkx as nx
@@ -50,25 +50,25 @@ def _region(parents: Mapping[str, tuple[str, ...]], planned: Mapping[str, Node])
     time of a small one.
     """
     ends = {*planned, *(parent for node in planned.values() if node.is_test for parent in parents[node.id])}
-    above: set[str] = set()
-    waiting = list(ends)
-    while waiting:
-        key = waiting.pop()
-        if key not in above:
-            above.add(key)
-            waiting += parents.get(key, ())
+    above = _reached(ends, parents)
     children: dict[str, list[str]] = {}
     for key in above:
         for parent in parents.get(key, ()):
             children.setdefault(parent, []).append(key)
-    kept: set[str] = set()
+    kept = _reached(ends, children)
+    return {key: tuple(parent for parent in parents.get(key, ()) if parent in kept) for key in sorted(kept)}
+
+
+def _reached(ends: set[str], onward: Mapping[str, Sequence[str]]) -> set[str]:
+    """``ends``, and all that is reached from them."""
+    found: set[str] = set()
     waiting = list(ends)
     while waiting:
         key = waiting.pop()
-        if key not in kept:
-            kept.add(key)
-            waiting += children.get(key, ())
-    return {key: tuple(parent for parent in parents.get(key, ()) if parent in kept) for key in sorted(kept)}
+        if key not in found:
+            found.add(key)
+            waiting += onward.get(key, ())
+    return found
 
 
 def _whole(
