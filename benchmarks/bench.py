@@ -31,7 +31,8 @@ def main() -> int:
     results: dict[str, dict[str, list[Cost]]] = {}
     for name in said.work:
         with _project(WORKS[name]) as folder:
-            results[name] = sit(WORKS[name], said.contenders, said.rounds, folder)
+            names = [who for who in said.contenders if WORKS[name].peers or not CONTENDERS[who].packages]
+            results[name] = sit(WORKS[name], names, said.rounds, folder)
     plain = {work: {who: [asdict(cost) for cost in costs] for who, costs in found.items()} for work, found in results.items()}
     if said.json:
         Path(said.json).write_text(json.dumps(plain, indent=1), encoding="utf-8")
