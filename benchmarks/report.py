@@ -13,11 +13,12 @@ from work import Work
 
 WHY = """## Where an aim is not met
 
-What a run costs beyond `dbt build`, on a quiet machine: the command line 0.1 s, Metaflow's launcher 0.7 s, what the task imports
-beside dbt 0.5 s, settling, receipt and card 0.5 s. dbt's own import (2 to 3 s) waits for the first two. What is saved, one manifest
-that is never written and a graph that is linked once, is less than that on small projects. The next step is to start the process
-that imports dbt beside Metaflow's launcher instead of after it. Longest path first shows where durations are uneven and threads
-are few; with more threads than ready nodes there is nothing to order.
+What a run costs beyond `dbt build`, on a quiet machine: the command line 0.1 s, Metaflow's launcher 0.7 s, what the
+task imports beside dbt 0.5 s, settling, receipt and card 0.5 s. dbt's own import (2 to 3 s) waits for the first two.
+What is saved, one manifest that is never written and a graph that is linked once, is less than that on small
+projects. The next step is to start the process that imports dbt beside Metaflow's launcher instead of after it.
+Longest path first shows where durations are uneven and threads are few; with more threads than ready nodes there is
+nothing to order.
 """
 """What the profiles show; kept here because the page is written anew by each sitting."""
 
