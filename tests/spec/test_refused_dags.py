@@ -166,23 +166,16 @@ def test_one_bad_file_does_not_stop_the_others(root: Root) -> None:
     assert list(fleet.bad) == ["dags/bad.yaml"]
 
 
-NOT_YET_SAID = {
-    "resources": "resources: {memory: 8GB}\n",
-    "overlap": "overlap: skip\n",
-    "trigger.within": "trigger: {event: x, within: 24h}\n",
-    "trigger.at_latest": "trigger: {event: x, at_latest: 07:00}\n",
-    "trigger.otherwise": "trigger: {event: x, otherwise: skip}\n",
-    "trigger.after.any": "trigger: {after: {any: [other]}}\n",
-}
-
-
-@pytest.mark.parametrize("key", NOT_YET)
-def test_a_key_without_effect_is_refused(root: Root, key: str) -> None:
-    root.dag("other", G)
-    root.dag("early", G + NOT_YET_SAID[key])
+@pytest.mark.parametrize(
+    ("key", "said"), [("overlap", "overlap: skip\n"), ("trigger.within", "trigger: {event: x, within: 24h}\n")]
+)
+def test_a_key_without_effect_is_refused(root: Root, monkeypatch: pytest.MonkeyPatch, key: str, said: str) -> None:
+    """The table is empty today; a key that enters it is refused until its effect is built."""
+    monkeypatch.setitem(NOT_YET, key, "it has no effect yet")
+    root.dag("early", G + said)
     (error,) = root.fleet().errors
     assert (error.code, error.place.line, error.hint) == ("not-yet", 2, "delete it for now")
-    assert error.message == f"{key}: {NOT_YET[key]}"
+    assert error.message == f"{key}: it has no effect yet"
 
 
 def test_the_default_of_a_key_without_effect_is_good(root: Root) -> None:
