@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from dbt_flow.errors import DbtFlowError, InputError, Place
@@ -56,7 +56,8 @@ class Reader:
                     found.append(read)
         dags, store = [one for one in found if one.kind == "dag"], FolderStore(self.settings.state)
         found = [with_producers(one, dags, store) for one in found]
-        problems += never_fires(found) + _no_effect(found)
+        broken = frozenset(PurePath(file).stem for file in fleet.bad)
+        problems += never_fires(found, broken) + _no_effect(found)
         return Listening(tuple(found), tuple(problems))
 
     def flow_problems(self) -> list[DbtFlowError]:
