@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SERVERS := $(VENV)/servers/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DATABASE := $(if $(filter /%,$(FREIGHT_DUCKDB_PATH)),,dbt_project/)$(or $(FREIGHT_DUCKDB_PATH),freight.duckdb)
 DAGS := carrier_reference carrier_safety carrier_risk
@@ -30,7 +31,7 @@ data: $(READY)  ## Load today's raw data for the example (ARGS="--break not_null
 test: $(READY)  ## Set up, then lint, types, floors and all tests, each of them even when one before it fails
 	@code=0; for check in lint types floors pytest; do $(MAKE) --no-print-directory $$check || code=1; done; exit $$code
 
-pytest: $(READY)  ## All tests (ARGS="-k card" for some of them)
+pytest: $(READY) $(SERVERS)  ## All tests (ARGS="-k card" for some of them)
 ifeq ($(BROWSER),)
 	@echo "No Chromium on the PATH: tests marked 'browser' are left out. To run them: install chromium, and make test again."
 	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 -m "not browser" $(ARGS)
@@ -64,6 +65,9 @@ lock:  ## Write requirements.lock from pyproject.toml (ARGS=--upgrade for the ne
 	build/lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.10 --extra postgres --group dev \
 	    --generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links \
 	    --custom-compile-command "make lock" --output-file requirements.lock $(ARGS)
+	for name in moto fakesnow; do build/lock/bin/uv pip compile tests/servers/$$name.in --quiet --universal --python-version 3.11 \
+	    --generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" --output-file tests/servers/$$name.lock $(ARGS) || exit; done
 
 bench: $(READY)  ## Measure against plain dbt build and write docs/benchmarks.md (ARGS="--work small --rounds 3")
 	$(BIN)/python benchmarks/bench.py --write $(ARGS)
@@ -88,6 +92,16 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) install -qq --no-deps --require-hashes -r requirements.lock
 	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Servers that the tests start on loopback, each in an environment of its own: what they need and what we need do not go together.
+# They want Python 3.11; with an older one their tests are left out, with the reason.
+$(SERVERS): tests/servers/moto.lock tests/servers/fakesnow.lock | $(READY)
+	@echo "Setting up the tests' servers: a minute, once."
+	@mkdir -p $(VENV)/servers
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || exit 0; \
+	    for name in moto fakesnow; do $(PYTHON) -m venv --clear $(VENV)/servers/$$name && \
+	    $(VENV)/servers/$$name/bin/python -m pip --disable-pip-version-check install -qq --no-deps --require-hashes -r tests/servers/$$name.lock || exit; done
 	@touch $@
 
 $(DATABASE): | $(READY)
