@@ -133,14 +133,21 @@ def main(args: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return _usage(error, as_json)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        return INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         _hush()
         return BROKEN_PIPE
     except Exception as error:
         return _bug(error, as_json)
     return code if isinstance(code, int) else 0
+
+
+def _interrupted() -> int:
+    click.echo("interrupted", err=True)
+    # CPython remembers an interrupt that came while a string was executed (dataclasses do), caught or not, and a process
+    # started with `-m` would then end by the signal; the next string that is executed makes it forget (run_eval_code_obj).
+    exec("")  # noqa: S102 - a constant
+    return INTERRUPTED
 
 
 def _hush() -> None:

@@ -28,8 +28,8 @@ def watch(launch: Launch, as_json: bool) -> int:
     :raises DbtFlowError: the DAG file is wrong, or Metaflow did not even make a run.
     """
     settings, dag = launch.settings, launch.dag_file.stem
-    running = Running(launch)
-    with _signals_stop(running), _screen(as_json) as screen:
+    with _signals_stop() as stopping, _screen(as_json) as screen:
+        running = stopping.watched(Running(launch))
         # While the run's process starts, load what its end needs.
         from dbt_flow.pipeline.settle import settle_dead
 
@@ -132,16 +132,34 @@ def _not_started(settings: Settings, file: Path, words: str) -> DbtFlowError:
     return InputError("usage", f"Metaflow did not start {dag.flow_name}: {said}", place=dag.place())
 
 
+class _Stopping:
+    """Ctrl-C and SIGTERM ask the run to stop; one that comes while it starts is told to it as soon as it is there."""
+
+    def __init__(self) -> None:
+        self.running: Running | None = None
+        self.asked: int | None = None
+
+    def watched(self, running: Running) -> Running:
+        """The run that the signals are for."""
+        self.running = running
+        if self.asked is not None:
+            running.stop(self.asked)
+        return running
+
+    def __call__(self, number: int, frame: object) -> None:  # noqa: ARG002 - the signature of a handler
+        """What :mod:`signal` calls."""
+        self.asked = number
+        if self.running is not None:
+            self.running.stop(number)
+
+
 @contextmanager
-def _signals_stop(running: Running) -> Iterator[None]:
-    """Ctrl-C and SIGTERM ask the run to stop; the display goes on until it has."""
-
-    def stop(number: int, frame: object) -> None:  # noqa: ARG001 - the signature of a handler
-        running.stop(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+def _signals_stop() -> Iterator[_Stopping]:
+    """The display goes on until the run has stopped."""
+    stopping = _Stopping()
+    before = {number: signal.signal(number, stopping) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stopping
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -167,6 +167,18 @@ def test_the_one_place_that_catches(
     assert code != 3 or "ValueError" in logs[0].read_text()
 
 
+def test_an_interrupt_anywhere_ends_with_130(tmp_path: Path) -> None:
+    """While a string is executed, as in the making of a dataclass, it would end the process by the signal."""
+    (tmp_path / "interrupted.py").write_text(
+        "import sys\nfrom dbt_flow import cli\n"
+        "def interrupt(**said):\n    raise KeyboardInterrupt\n"
+        "cli.cli.main = lambda **said: exec('interrupt()', {'interrupt': interrupt})\n"
+        "sys.exit(cli.main([]))\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 def test_a_reader_that_goes_away_is_no_error(root: Root) -> None:
     for number in range(300):
         root.dag(f"d{number}", "ownr: x\n")
