@@ -16,19 +16,21 @@ from typing import Any
 
 from metaflow import current
 
-from dbt_flow.errors import DbtFlowError, InputError, RunFailed
+from dbt_flow.errors import InputError, RunFailed
 from dbt_flow.ml.notes import note_read
+from dbt_flow.ml.readers import TRAVELLERS, library, open_reader
+from dbt_flow.ml.reading import Ask, CannotTravel, Form, Found, Place, Reader
 from dbt_flow.pipeline.receipt import Receipt, receipt_of_run
 from dbt_flow.pipeline.words import standing_of
-from dbt_flow.plan.needs import Contract, Word, judge, still_as_chosen
-from dbt_flow.run.lock import database_lock
+from dbt_flow.plan.needs import Contract, Word, judge, still_as_chosen, too_old
+from dbt_flow.project.place import DbtProject
 from dbt_flow.settings import load_settings
-from dbt_flow.state.runs import RunRecord, find_runs
+from dbt_flow.state.runs import RunRecord, RunRef
 from dbt_flow.state.store import FolderStore, Store
 from dbt_flow.yamlfile import did_you_mean
 
 PINNED = "dbt_receipts"
-"""The artifact in which a run keeps what it reads: target, and for each table run, digest, relation, time, rows."""
+"""The artifact in which a run keeps what it reads: target, moment, and for each table run, digest, relation, time, rows."""
 
 
 def receipt(run: str) -> Receipt:
@@ -62,6 +64,7 @@ class Receipts(Mapping[str, Mapping[str, Any]]):
         pinned = getattr(flow, PINNED, None)
         if pinned is None or pinned["by"] != run:  # `resume` brings those of the run that it resumes
             pinned = {"by": run, **_choose(store, contract, run)}
+            pinned["moment"] = cls(store, contract, pinned).moment()
             setattr(flow, PINNED, pinned)
             note_read(store, run, current.pathspec, pinned)
         return cls(store, contract, pinned)
@@ -117,44 +120,87 @@ class Receipts(Mapping[str, Mapping[str, Any]]):
 
         :param query: SQL that reads ``{table}``: ``select carrier_id from {table} where ...``
         """
-        return self._read(table, query, "df")
+        return self._read(table, query, "pandas")
 
     def arrow(self, table: str, query: str | None = None) -> Any:
         """The table as a pyarrow Table; ``query`` as for :meth:`pandas`."""
-        return self._read(table, query, "to_arrow_table")
+        return self._read(table, query, "arrow")
 
-    def _read(self, table: str, query: str | None, form: str) -> Any:
-        try:
-            __import__({"df": "pandas", "to_arrow_table": "pyarrow"}[form])
-        except ImportError as error:
-            hint = "pip install 'dbt-flow[training]'"
-            raise InputError("missing-extra", f"reading needs {error.name}, which is not installed", hint=hint) from None
+    def _read(self, table: str, query: str | None, form: Form) -> Any:
+        library(form)
         facts = self[table]
-        path = self._database(facts["run"])
-        who = f"{self._pinned['by']} (reads {table})"
-        with database_lock(path, who, lambda text: print(text, file=sys.stderr)), self.reading(table) as relation:
-            import duckdb  # noqa: PLC0415 - only for who reads
+        ask = Ask(str(facts["relation"]), query or "select * from {table}", form)
+        with open_reader(self._place(table)) as reader:
+            try:
+                with self.reading(table):
+                    found = reader.read(ask)
+                    self._same_rows(table, found)
+            except RunFailed as error:
+                if error.code != "table-changed":
+                    raise
+                found = self._as_it_was(table, reader, ask, error)
+        return found.data
 
-            with duckdb.connect(str(path), read_only=True) as connection:
-                rows = connection.execute(f"select count(*) from {relation}").fetchall()[0][0]  # noqa: S608 - dbt's own name
-                if facts["rows"] is not None and rows != facts["rows"]:
-                    raise _changed(f"{table} has {rows:,} rows, and {facts['built_in']} built {facts['rows']:,}")
-                sql = (query or "select * from {table}").replace("{table}", relation)
-                return getattr(connection.execute(sql), form)()
+    def _as_it_was(self, table: str, reader: Reader, ask: Ask, error: RunFailed) -> Found:
+        """The table as of when the run chose it, where the warehouse can show that; else the error."""
+        moment = self._pinned.get("moment")
+        if moment is None:
+            raise error
+        self._still_fresh(table)
+        try:
+            found = reader.read(ask, as_of=moment)
+        except CannotTravel as why:
+            raise _changed(f"{error.message}; {why}") from None
+        self._same_rows(table, found)
+        print(f"{table} is read as of {moment}: {error.message}", file=sys.stderr)
+        return found
 
-    def _database(self, run: str) -> Path:
-        """The DuckDB file of a run's target.
+    def _place(self, table: str) -> Place:
+        """Where the run has built that a table was chosen from."""
+        facts, target = self[table], str(self._pinned["target"])
+        said = self.receipt(table)
+        ref = RunRef(target, said["dag"], facts["run"].partition("/")[2])
+        record, settings = RunRecord(self._store, ref), load_settings()
+        heads = [attempt.header for attempt in record.attempts()]
+        folder = next((head["project"] for head in heads if head.get("project")), None)
+        project = DbtProject(settings.root / folder if folder else settings.dbt_project, settings.profiles_dir, target)
+        database = (record.get("artifacts.json") or {}).get("database")
+        return Place(
+            adapter=str(said["adapter"]),
+            project=project,
+            database=Path(database) if database else None,
+            who=f"{self._pinned['by']} (reads {table})",
+            waiting=lambda text: print(text, file=sys.stderr),
+        )
 
-        :raises InputError: the target is another kind of warehouse
+    def _still_fresh(self, table: str) -> None:
+        """That what was chosen is not too old by now.
+
+        :raises RunFailed: ``needs-not-met``
         """
-        flow, _, number = run.partition("/")
-        for ref in find_runs(self._store, None, self._pinned["target"]):
-            if ref.number == number and receipt_of_run(self._store, run):
-                kept = RunRecord(self._store, ref).get("artifacts.json") or {}
-                if kept.get("database"):
-                    return Path(kept["database"])
-        hint = "read it with your own client: with self.receipts.reading(TABLE) as relation: ..."
-        raise InputError("needs-not-met", f"{flow} does not build into a DuckDB file that this machine can open", hint=hint)
+        reason = too_old(self._contract, table, self[table]["checked"], time.time())
+        if reason:
+            raise _not_met(self._pinned["by"], [reason])
+
+    def moment(self) -> str | None:
+        """What time it is in the warehouse now, for reading as of then; None where it cannot show what was.
+
+        :raises RunFailed: ``table-changed``: a table is no longer what was chosen
+        """
+        table = next(iter(self), None)
+        place = self._place(table) if table else None
+        if place is None or place.adapter not in TRAVELLERS:
+            return None
+        with open_reader(place) as reader:
+            moment = reader.now()
+        for each in self:  # a build that began in between has said so before it touched its table
+            self._check(each)
+        return moment
+
+    def _same_rows(self, table: str, found: Found) -> None:
+        facts = self[table]
+        if facts["rows"] is not None and found.rows != facts["rows"]:
+            raise _changed(f"{table} has {found.rows:,} rows, and {facts['built_in']} built {facts['rows']:,}")
 
     def _check(self, table: str) -> None:
         """That the table is what it was when the run chose it.
@@ -197,15 +243,16 @@ def _facts(word: Word) -> dict[str, Any]:
         "relation": word.relation,
         "built_in": word.built_in,
         "built": word.built,
+        "checked": word.checked,
         "rows": word.rows,
     }
 
 
-def _not_met(run: str, reasons: list[str]) -> DbtFlowError:
+def _not_met(run: str, reasons: list[str]) -> RunFailed:
     hint = "mend what is named, or say in @needs(accept=[...]) what is good enough"
     return RunFailed("needs-not-met", f"{run} may not read: {'; '.join(reasons)}", hint=hint)
 
 
-def _changed(message: str) -> DbtFlowError:
+def _changed(message: str) -> RunFailed:
     hint = "nothing was read: with @retry the step reads the new one; else run the flow again"
     return RunFailed("table-changed", message, hint=hint)

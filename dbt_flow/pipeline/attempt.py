@@ -212,6 +212,7 @@ class Attempt(ABC, Generic[T]):
             "telling": self.job.telling,
             "launcher": process_mark(int(os.environ.get(LAUNCHER_VARIABLE) or 0)),
             "git": revision_of(self.job.dbt_project),
+            "project": os.path.relpath(self.job.dbt_project, self.job.root),
             "missing": json.loads(os.environ.get(MISSING_VARIABLE) or "[]"),
         }
 

@@ -128,12 +128,20 @@ def judge(contract: Contract, words: Mapping[str, Word | None], now: float) -> l
         if word.rebuilt_by:
             found.append(f"{word.name} is being built by {word.rebuilt_by}")
         found += [text for kind, text in word.troubles if kind not in contract.accept]
-        if contract.max_age is not None:
-            age = now - utc_moment(word.checked).timestamp() if word.checked else None
-            if age is None or age > contract.max_age:
-                old = f"{age / 3600:.1f} h old" if age is not None else "of an unknown age"
-                found.append(f"{word.name} is {old}, older than {contract.max_age / 3600:g} h")
+        old = too_old(contract, word.name, word.checked, now)
+        found += [old] if old else []
     return list(dict.fromkeys(found))
+
+
+def too_old(contract: Contract, name: str, checked: str | None, now: float) -> str | None:
+    """A sentence when a table that was last good at ``checked`` is older than the contract allows."""
+    if contract.max_age is None:
+        return None
+    age = now - utc_moment(checked).timestamp() if checked else None
+    if age is not None and age <= contract.max_age:
+        return None
+    old = f"{age / 3600:.1f} h old" if age is not None else "of an unknown age"
+    return f"{name} is {old}, older than {contract.max_age / 3600:g} h"
 
 
 def still_as_chosen(contract: Contract, build: str, name: str, word: Word | None, now: float) -> tuple[str, str] | None:
@@ -143,10 +151,11 @@ def still_as_chosen(contract: Contract, build: str, name: str, word: Word | None
     if word.rebuilt_by:
         return "table-changed", f"{name} is being built anew by {word.rebuilt_by}"
     reasons = judge(contract, {word.node: word}, now)
+    if word.build != build:
+        what = f"{name} was built anew by {word.built_in} since this run chose {build.partition(' ')[0]}"
+        return "table-changed", "; ".join([what, *reasons])
     if reasons:
         return "needs-not-met", "; ".join(reasons)
-    if word.build != build:
-        return "table-changed", f"{name} was built anew by {word.built_in} since this run chose {build.partition(' ')[0]}"
     return None
 
 
