@@ -40,7 +40,7 @@ from metaflow import (
 from metaflow.exception import MetaflowException
 
 from dbt_flow.errors import DbtFlowError, InputError, Refusals
-from dbt_flow.flows.shape import forget, isolation_of, shape_of, words_for
+from dbt_flow.flows.shape import forget, isolation_of, namespace_of, shape_of, words_for
 from dbt_flow.flows.steps import make_methods
 from dbt_flow.metaflow_seam import name_class, rename_flow, set_steps
 from dbt_flow.pipeline.isolation import StepNeeds
@@ -141,7 +141,7 @@ class as_the_dag_says(FlowMutator):  # type: ignore[misc]
             return
         dag = Dag.from_dict(_plain(config["dag"]))
         rename_flow(mutable_flow, dag.flow_name)
-        mutable_flow.add_decorator(project, deco_kwargs={"name": config["metaflow_project"]})
+        mutable_flow.add_decorator(project, deco_kwargs=namespace_of(config))
         for name, parameter in dag.params.items():
             mutable_flow.add_parameter(name, _parameter(name, parameter))
         for decorator, arguments in _starts(dag):

@@ -55,6 +55,18 @@ def shape_of(config: Mapping[str, Any]) -> Isolation | None:
     return Isolation.from_dict(found) if found else None
 
 
+def namespace_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of Metaflow's ``@project``. Its options ``--production`` and ``--branch`` are not there for a decorator that
+    a mutator adds, neither at the launch nor in a pod: they travel with the Config."""
+    options = config.get("options") or {}
+    found: dict[str, Any] = {"name": config["metaflow_project"]}
+    if options.get("production"):
+        found["production"] = True
+    if options.get("branch"):
+        found["branch"] = str(options["branch"])
+    return found
+
+
 def forget(config: Mapping[str, Any]) -> None:
     """Remove what was compiled for a run that has ended, however it did."""
     found = config.get("isolation")

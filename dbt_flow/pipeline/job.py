@@ -21,8 +21,12 @@ OPTION_VARIABLES: Mapping[str, str] = {
     "compare_to": "DBT_FLOW_COMPARE_TO",
     "trigger": "DBT_FLOW_TRIGGER",
     "no_reuse": "DBT_FLOW_NO_REUSE",
+    "event_time_start": "DBT_FLOW_EVENT_TIME_START",
+    "event_time_end": "DBT_FLOW_EVENT_TIME_END",
+    "production": "DBT_FLOW_PRODUCTION",
+    "branch": "DBT_FLOW_BRANCH",
 }
-"""What ``dbt-flow run`` says beyond the DAG file, and the variable in which it tells the flow file's process."""
+"""What ``dbt-flow run`` and ``deploy`` say beyond the DAG file, and the variable in which they tell the flow file's process."""
 
 
 PRINT_METRICS = "DBT_FLOW_PRINT_METRICS"
@@ -45,6 +49,21 @@ class Options:
     """What started the run, in words."""
     no_reuse: str | None = None
     """When set: everything runs, whatever the DAG's ``reuse`` says."""
+    event_time_start: str | None = None
+    """The first moment that microbatch models build; dbt's own rule when it is not set."""
+    event_time_end: str | None = None
+    """The first moment that they no longer build."""
+    production: str | None = None
+    """When set: the flow is production's, as Metaflow's ``--production`` has it."""
+    branch: str | None = None
+    """A branch of the Metaflow project, as Metaflow's ``--branch`` has it; the user's own without it."""
+
+    @property
+    def event_times(self) -> tuple[str, ...]:
+        """The two as dbt's flags; dbt wants both or none."""
+        if not self.event_time_start and not self.event_time_end:
+            return ()
+        return ("--event-time-start", str(self.event_time_start or ""), "--event-time-end", str(self.event_time_end or ""))
 
     @classmethod
     def from_environment(cls) -> Options:
