@@ -21,10 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dbt_flow.errors import InputError, Place
 from dbt_flow.settings import Settings
 from dbt_flow.state.store import FolderStore
 
 FLOW_FILE = Path(__file__).parent / "flows" / "dag.py"
+
+READER = Path(__file__).parent / "serve" / "read_flow.py"
+PATIENCE = 60.0
+"""Seconds that a flow file may take to say what it listens to."""
 
 _LOOK_EVERY = 0.05  # seconds between looks at the feed
 _GONE_WITHIN = 5.0  # seconds for the system to take away what was killed
@@ -220,3 +225,36 @@ def pass_through(dag_file: Path, settings: Settings, command: Sequence[str]) -> 
             return process.wait()
         except KeyboardInterrupt:  # the terminal has sent it to the flow as well, which ends by itself
             continue
+
+
+def read_flow(file: Path, settings: Settings) -> Mapping[str, Any]:
+    """What the flow in a file says of itself.
+
+    :raises InputError: ``flow-import``, with its own last words.
+    """
+    place = Place(settings.shown(file))
+    with tempfile.TemporaryDirectory(prefix="dbt-flow-read-") as folder:
+        out, words = Path(folder) / "facts.json", Path(folder) / "words"
+        with words.open("wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, str(READER), str(file), str(out)],
+                cwd=settings.root,
+                env=environment(settings, {"PYTHONDONTWRITEBYTECODE": "1"}),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                message = f"it did not say within {PATIENCE:g} s what it listens to"
+                raise InputError("flow-import", message, place=place, hint="do slow work in steps, not at import") from None
+        if code == 0 and out.is_file():
+            facts: Mapping[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+            return facts
+        said = [line for line in words.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    last = "; ".join(line.strip() for line in said[-2:])[:500] or f"exit code {code}"
+    raise InputError("flow-import", f"it cannot be imported: {last}", place=place, hint=f"try: python {place.file} check")

@@ -5,26 +5,16 @@ A file that cannot be imported is reported, with its own last words, and does no
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
-from typing import Any
 
 from dbt_flow.errors import DbtFlowError, InputError, Place
-from dbt_flow.launch import environment
+from dbt_flow.launch import read_flow
 from dbt_flow.serve.listeners import Listening, Subscriber, never_fires, of_dag, of_flow, user_branch
 from dbt_flow.serve.needs_met import with_producers
 from dbt_flow.settings import Settings, dag_files
 from dbt_flow.spec import load_fleet
 from dbt_flow.state.store import FolderStore
-
-READER = Path(__file__).parent / "read_flow.py"
-PATIENCE = 60.0
-"""Seconds that a flow file may take to say what it listens to."""
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -84,39 +74,6 @@ class Reader:
             return of_flow(facts, shown, lines)
         except DbtFlowError as error:
             return error
-
-
-def read_flow(file: Path, settings: Settings) -> Mapping[str, Any]:
-    """What the flow in a file says of itself.
-
-    :raises InputError: ``flow-import``, with its own last words.
-    """
-    place = Place(settings.shown(file))
-    with tempfile.TemporaryDirectory(prefix="dbt-flow-read-") as folder:
-        out, words = Path(folder) / "facts.json", Path(folder) / "words"
-        with words.open("wb") as stream:
-            process = subprocess.Popen(
-                [sys.executable, str(READER), str(file), str(out)],
-                cwd=settings.root,
-                env=environment(settings, {"PYTHONDONTWRITEBYTECODE": "1"}),
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                code = process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                message = f"it did not say within {PATIENCE:g} s what it listens to"
-                raise InputError("flow-import", message, place=place, hint="do slow work in steps, not at import") from None
-        if code == 0 and out.is_file():
-            facts: Mapping[str, Any] = json.loads(out.read_text(encoding="utf-8"))
-            return facts
-        said = [line for line in words.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    last = "; ".join(line.strip() for line in said[-2:])[:500] or f"exit code {code}"
-    raise InputError("flow-import", f"it cannot be imported: {last}", place=place, hint=f"try: python {place.file} check")
 
 
 def _no_effect(subscribers: list[Subscriber]) -> list[DbtFlowError]:

@@ -10,7 +10,8 @@ import pytest
 from dbt_flow import ml
 from dbt_flow.errors import InputError
 from dbt_flow.ml.building import name_of
-from dbt_flow.serve.flow_reading import Reader, read_flow
+from dbt_flow.launch import read_flow
+from dbt_flow.serve.flow_reading import Reader
 from dbt_flow.settings import load_settings
 
 PAGE = Path(__file__).parents[2] / "docs/training.md"
