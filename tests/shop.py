@@ -165,8 +165,8 @@ class Shop:
                 process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def none_left(self, within: float = 3.0) -> list[str]:
-        """The processes that are still there after some seconds: it must be an empty list."""
+    def none_left(self, within: float = 60.0) -> list[str]:
+        """The processes that do not go away: it must be an empty list."""
         until = time.monotonic() + within
         while (left := self.processes()) and time.monotonic() < until:
             time.sleep(0.1)
@@ -260,7 +260,7 @@ class Started:
         """What it has said so far."""
         return self._err.read_text(errors="replace")
 
-    def end(self, within: float = 120.0) -> Ran:
+    def end(self, within: float = 300.0) -> Ran:
         """Wait for it; one that does not end is killed, with all it started, and the test fails."""
         try:
             code = self.process.wait(within)
@@ -270,7 +270,7 @@ class Started:
             raise AssertionError(f"not ended after {within} s:\n{self.stderr}") from None
         return Ran(code, self._out.read_text(), self.stderr, time.monotonic() - self.began)
 
-    def until(self, happened: Callable[[], Any], within: float = 60.0) -> Any:
+    def until(self, happened: Callable[[], Any], within: float = 180.0) -> Any:
         """Wait for something, while it runs."""
         while not (found := happened()):
             assert time.monotonic() - self.began < within, f"it never happened:\n{self.stderr}"

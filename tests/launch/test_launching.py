@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,15 +88,13 @@ def test_what_a_killed_watcher_left_is_swept_and_a_living_ones_is_not(shop: Shop
 def test_a_run_that_ignores_being_stopped_is_killed(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A flow file that takes no signal stands in for a process that hangs."""
     deaf = tmp_path / "deaf.py"
-    deaf.write_text("import signal, time\nsignal.signal(2, signal.SIG_IGN)\nprint('here', flush=True)\ntime.sleep(60)\n")
+    deaf.write_text("import signal, time\nsignal.signal(2, signal.SIG_IGN)\nprint('here', flush=True)\ntime.sleep(600)\n")
     monkeypatch.setattr("dbt_flow.launch.FLOW_FILE", deaf)
     monkeypatch.setattr("dbt_flow.launch._STOP_WITHIN", 0.5)
     running = Running(Launch(shop.folder / "dags/shop.yaml", ("run",), load_settings(Flags(project_dir=str(shop.folder)))))
-    began = time.monotonic()
     for _ in running.events():
         if "here" in running.last_words():
             running.stop()
     assert running.stopped == "stopped by SIGINT"
     assert running.process.returncode == -9
-    assert time.monotonic() - began < 10
     forget(running.folder)

@@ -85,7 +85,7 @@ def test_held_mended_and_rebuilt(shop: Shop) -> None:
     runtime.open()
 
     first = shop.run("orders").json["run"]
-    settle(runtime, lambda: bool(runtime.log.recent("Names")), seconds=120)
+    settle(runtime, lambda: bool(runtime.log.recent("Names")), seconds=300)
     assert [(row["flow"], row["run"]) for row in said(shop)] == [("Names", first)]
     held = now_of(runtime.log, runtime.listening.by_name["Sums"], runtime.clock())
     assert held.state == "held" and "totals is skipped" in held.text and "not_null_clean_orders_amount" in held.text
@@ -98,7 +98,7 @@ def test_held_mended_and_rebuilt(shop: Shop) -> None:
     retried = shop.start(sys.executable, "-m", "dbt_flow", "retry", first).end()
     assert retried.code == 0, retried.stderr
     (shop.folder / "seeds/orders.csv").write_text("id,customer_id,amount\n1,1,10\n2,2,20\n")
-    settle(runtime, lambda: len([row for row in said(shop) if row["flow"] == "Sums"]) >= 1, seconds=240)
+    settle(runtime, lambda: len([row for row in said(shop) if row["flow"] == "Sums"]) >= 1, seconds=400)
     runs = sorted(path.name for path in shop.folder.glob(".dbt_flow/runs/dev/orders/*"))
     assert len(runs) == 3
     # It was started by the retry, saw its table rebuilt while it read, and read the new one.

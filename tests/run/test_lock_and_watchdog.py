@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,19 @@ from dbt_flow.run.lock import database_lock
 from dbt_flow.run.watchdog import LAUNCHER_VARIABLE, PARENT_VARIABLE, Stop, Watchdog
 
 HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from dbt_flow.run.lock import database_lock
 with database_lock(Path(sys.argv[1]), "Shop/1 (shopkeepers)", print):
     print("held", flush=True)
-    time.sleep(float(sys.argv[2]))
+    sys.stdin.read()
 """
 
 
-def holder(database: Path, seconds: float) -> subprocess.Popen[str]:
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(database), str(seconds)], stdout=subprocess.PIPE, text=True)
+def holder(database: Path) -> subprocess.Popen[str]:
+    """A process that holds the lock until its stdin is closed."""
+    words = [sys.executable, "-c", HOLD, str(database)]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
@@ -34,13 +35,15 @@ def holder(database: Path, seconds: float) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("dies", [False, True])
 def test_who_waits_says_for_whom_and_goes_on_when_the_holder_ends(tmp_path: Path, dies: bool) -> None:
     database = tmp_path / "new folder" / "shop.duckdb"
-    other = holder(database, 60 if dies else 0.6)
+    other = holder(database)
     said: list[str] = []
 
     def waiting(text: str) -> None:
         said.append(text)
         if dies:
             other.kill()
+        elif other.stdin is not None:
+            other.stdin.close()
 
     with database_lock(database, "Shop/2", waiting):
         assert said == [f"waiting for shop.duckdb, held by Shop/1 (shopkeepers) (process {other.pid})"]
@@ -63,7 +66,7 @@ def on_stop(stop):
     stopped.append([stop.code, stop.reason, threading.current_thread() is not threading.main_thread()])
 with Watchdog(float(sys.argv[1]) or None, on_stop):
     print("ready", flush=True)
-    until = time.monotonic() + 8
+    until = time.monotonic() + 60
     while not stopped and time.monotonic() < until:
         time.sleep(0.01)
     time.sleep(0.5)
@@ -85,17 +88,15 @@ def test_a_signal_raises_nothing_and_is_told_once_from_another_thread(number: in
     process = watched()
     for _ in range(3):
         process.send_signal(number)
-    out, _ = process.communicate(timeout=15)
+    out, _ = process.communicate(timeout=120)
     name = {2: "SIGINT", 15: "SIGTERM"}[number]
     assert out.strip() == f'[["run-cancelled", "stopped by {name}", true]]'
     assert process.returncode == 0
 
 
 def test_the_deadline() -> None:
-    began = time.monotonic()
-    out, _ = watched(timeout=0.5).communicate(timeout=15)
+    out, _ = watched(timeout=0.5).communicate(timeout=120)
     assert "timeout" in out
-    assert time.monotonic() - began < 6
 
 
 def test_a_dead_parent_is_no_signal_of_a_person() -> None:
@@ -104,13 +105,13 @@ def test_a_dead_parent_is_no_signal_of_a_person() -> None:
     parent.kill()
     os.waitid(os.P_PID, parent.pid, os.WEXITED | os.WNOWAIT)
     process.send_signal(2)  # as the launcher does when it notices
-    out, _ = process.communicate(timeout=15)
+    out, _ = process.communicate(timeout=120)
     parent.wait()
     assert "launcher-gone" in out
 
 
 def test_a_launcher_that_is_not_the_parent_is_gone() -> None:
-    out, _ = watched(**{LAUNCHER_VARIABLE: "1"}).communicate(timeout=15)
+    out, _ = watched(**{LAUNCHER_VARIABLE: "1"}).communicate(timeout=120)
     assert "launcher-gone" in out
 
 

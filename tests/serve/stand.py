@@ -88,6 +88,15 @@ class Stand:
         file = self.state / "journal"
         return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
+    def hold(self, dag: str) -> None:
+        """From now on runs of that DAG take as long as :meth:`let_go` lets them wait."""
+        self.state.mkdir(exist_ok=True)
+        (self.state / f"hold-{dag}").touch()
+
+    def let_go(self, dag: str) -> None:
+        """Let held runs end."""
+        (self.state / f"hold-{dag}").unlink()
+
     def ended(self) -> Counter[str]:
         """How many runs of each DAG came to an end."""
         return Counter(line[2] for line in self.journal() if line[0] == "end")
@@ -99,7 +108,7 @@ def send(runtime: Runtime, name: str, **payload: object) -> Answer:
         return runtime._accept(make(name, payload, runtime.clock()))
 
 
-def settle(runtime: Runtime, until: Callable[[], bool] | None = None, seconds: float = 20) -> None:
+def settle(runtime: Runtime, until: Callable[[], bool] | None = None, seconds: float = 120) -> None:
     """Turn the runtime until it is idle (twice, because an end starts what is next)."""
     deadline, quiet = time.monotonic() + seconds, 0
     while quiet < 3 or (until is not None and not until()):

@@ -26,6 +26,8 @@ def main(state: str, dag: str, delivery: str, folder: str, seconds: str, status:
     (Path(folder) / "run-id").write_text(number)
     started = now()
     time.sleep(float(seconds))
+    while (Path(state) / f"hold-{dag}").exists():
+        time.sleep(0.01)
     run = Path(state) / "runs" / "dev" / dag / number
     run.mkdir(parents=True)
     result = {"version": 1, "dag": dag, "flow": flow, "run": f"{flow}/{number}", "status": status, "reason": f"it is {status}"}

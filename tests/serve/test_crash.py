@@ -44,6 +44,10 @@ class Lives:
         pid, self.url = self.process.stdout.readline().split()
         self.pid, self.count = int(pid), self.count + 1
 
+    def begin_if_dead(self, crash: str = "-") -> None:
+        if not self.alive():
+            self.begin(crash)
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         os.kill(self.pid, number)
         while self.alive():
@@ -57,7 +61,7 @@ class Lives:
         body = json.dumps({"name": name, "payload": {"name": name, "id": f"{name}-{number}", "number": number}}).encode()
         request = urllib.request.Request(f"{self.url}/metaflow-event", body, {"Content-Type": "application/json"})
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
@@ -79,15 +83,14 @@ def lives(stand: Stand, seconds: float = 0.0, bad: str = "-") -> Iterator[Lives]
         process.wait()
 
 
-def quiet(stand: Stand, server: Lives, seconds: float = 60) -> EventLog:
+def quiet(stand: Stand, server: Lives, seconds: float = 240) -> EventLog:
     """Wait until all is done; begin again whenever it is dead."""
     log, deadline, calm = EventLog(stand.state, readonly=True), time.monotonic() + seconds, 0
     while calm < 8:
         assert time.monotonic() < deadline, [
             dict(row) for row in log.db.execute("SELECT * FROM deliveries WHERE state <> 'done'")
         ]
-        if not server.alive():
-            server.begin()
+        server.begin_if_dead()
         counts = log.counts()
         busy = log.untaken(1) or any(counts.get(state) for state in ("ready", "starting", "claimed", "running"))
         calm = 0 if busy else calm + 1
@@ -129,7 +132,7 @@ def test_killed_at_a_named_point(stand: Stand, point: str, tmp_path: Path) -> No
         server.begin(f"{point}:{marker}")
         for _ in range(3):
             while not server.send("landed", 1):
-                server.begin(f"{point}:{marker}")
+                server.begin_if_dead(f"{point}:{marker}")
         log = quiet(stand, server)
         check(stand, log, [("landed", 1)])
         assert marker.exists(), "the point was never passed"

@@ -117,12 +117,12 @@ def test_ml_flows_start_each_other_and_see_what_started_them(stand: Stand) -> No
 
     hostile = "$(touch hacked); --with retry\n'\"é"
     send(runtime, "data", id="e1", rate=0.5, word=hostile)
-    settle(runtime, lambda: len(runtime.log.recent("Second")) == 1, seconds=60)
+    settle(runtime, lambda: len(runtime.log.recent("Second")) == 1, seconds=300)
     # Somebody starts one by hand: its end is seen in Metaflow's own records.
     subprocess.run(
         [sys.executable, "first.py", "--quiet", "run"], cwd=stand.folder, check=True, capture_output=True, env={**os.environ}
     )
-    settle(runtime, lambda: len(runtime.log.recent("Second")) == 2, seconds=60)
+    settle(runtime, lambda: len(runtime.log.recent("Second")) == 2, seconds=300)
     rows = [json.loads(line) for line in (stand.folder / "said.jsonl").read_text().splitlines()]
     first, second, by_hand, third = rows
     assert first == {"flow": "First", "facts": [["data", "e1", "event"]], "run": None, "rate": 0.5, "word": hostile}

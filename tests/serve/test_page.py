@@ -19,7 +19,7 @@ CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-brows
 
 
 def get(url: str) -> tuple[str, dict[str, str]]:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         return answer.read().decode(), dict(answer.headers)
 
 
@@ -127,5 +127,5 @@ def chromium(page: Path, dark: bool) -> str:
         "--window-size=1400,1000",
     ]
     flags += [f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--virtual-time-budget=2000", "--dump-dom"]
-    done = subprocess.run([str(CHROMIUM), *flags, page.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([str(CHROMIUM), *flags, page.as_uri()], capture_output=True, text=True, timeout=180, check=True)
     return done.stdout

@@ -7,6 +7,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 import psutil
 import pytest
@@ -14,6 +16,7 @@ from stand import RUN, Stand, StandIn, send, settle
 
 from dbt_flow.errors import StateError
 from dbt_flow.serve.outcomes import End, events_of
+from dbt_flow.serve.runtime import Runtime
 
 
 def test_a_chain_of_four_from_one_event_sent_three_times(stand: Stand) -> None:
@@ -91,11 +94,13 @@ def test_any_starts_for_each(stand: Stand) -> None:
 
 def test_overlap_queue_folds_what_is_equal(stand: Stand) -> None:
     stand.dag("slow", "{event: {name: go, params: {day: day}}}", "params: {day: {type: date, default: today}}\n")
-    runtime = stand.runtime(StandIn(stand.state, {"slow": 0.5}))
+    stand.hold("slow")
+    runtime = stand.runtime()
     send(runtime, "go", day="2026-11-01")
     settle_until_running(runtime)
     told = [send(runtime, "go", day=day).subscribers["slow"] for day in ("2026-11-02", "2026-11-02", "2026-11-03")]
     assert told[0].startswith("delivery") and told[1].startswith("folded") and told[2].startswith("delivery")
+    stand.let_go("slow")
     settle(runtime)
     assert stand.ended() == {"slow": 3}
     days = [order.delivery.params["day"] for order in stand.starter.started]
@@ -104,34 +109,42 @@ def test_overlap_queue_folds_what_is_equal(stand: Stand) -> None:
 
 def test_overlap_skip(stand: Stand) -> None:
     stand.dag("slow", "{event: go}", "overlap: skip\n")
-    runtime = stand.runtime(StandIn(stand.state, {"slow": 0.4}))
+    stand.hold("slow")
+    runtime = stand.runtime()
     send(runtime, "go")
     settle_until_running(runtime)
     assert send(runtime, "go").subscribers["slow"].startswith("skipped: it was running")
+    stand.let_go("slow")
     settle(runtime)
     assert stand.ended() == {"slow": 1}
 
 
-def settle_until_running(runtime: object) -> None:
-    for _ in range(200):
-        runtime.turn(0.01)  # type: ignore[attr-defined]
-        if runtime.log.deliveries(("running",)):  # type: ignore[attr-defined]
-            return
-    raise AssertionError("nothing runs")
+def settle_until(runtime: Runtime, happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        runtime.turn(0.01)
+
+
+def settle_until_running(runtime: Runtime) -> None:
+    settle_until(runtime, lambda: runtime.log.deliveries(("running",)))
 
 
 def test_a_bound_on_runs_at_once(stand: Stand) -> None:
     for number in range(6):
         stand.dag(f"d{number}", "{event: go}")
-    runtime = stand.runtime(StandIn(stand.state, {f"d{n}": 0.2 for n in range(6)}), jobs=2)
+    for number in range(6):
+        stand.hold(f"d{number}")
+    runtime = stand.runtime(jobs=2)
     send(runtime, "go")
-    most = 0
-    for _ in range(400):
+    for number in range(6):
         runtime.turn(0.01)
-        most = max(most, len(runtime.executor.children))
-        if runtime.idle():
-            break
-    assert most == 2 and sum(stand.ended().values()) == 6
+        assert len(runtime.executor.children) == 2 or number > 3
+        [first, *_] = runtime.executor.children.values()
+        stand.let_go(first.order.subscriber.name)
+        settle_until(runtime, lambda first=first: first not in runtime.executor.children.values())  # type: ignore[misc]
+    settle(runtime)
+    assert sum(stand.ended().values()) == 6
 
 
 @pytest.mark.parametrize(

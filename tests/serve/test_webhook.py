@@ -40,7 +40,7 @@ def served(stand: Stand, token: str | None = None) -> Iterator[tuple[Runtime, st
 
     thread = threading.Thread(target=turn)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(120)
     server = Server("127.0.0.1", 0, Doors(made[0].post, Pages(stand.settings, made[0]).page, time.time, token))
     in_thread(server)
     try:
@@ -55,7 +55,7 @@ def served(stand: Stand, token: str | None = None) -> Iterator[tuple[Runtime, st
 def post(url: str, body: bytes | dict[str, object], headers: dict[str, str] = JSON) -> tuple[int, dict[str, object]]:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=120) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -68,7 +68,7 @@ def test_metaflow_publishes(stand: Stand) -> None:
     with served(stand) as (_, url):
         identity = ArgoEvent("landed", url=f"{url}/metaflow-event").publish({"x": 1}, ignore_errors=False)
         assert identity
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while not stand.ended() and time.monotonic() < deadline:
             time.sleep(0.05)
     (order,) = stand.starter.started
