@@ -68,12 +68,15 @@ CODES: Mapping[str, str] = {
     "dbt-selector": "dbt refuses the selection",
     "selects-nothing": "the selection is empty",
     "parameter-at-parse": "a run parameter is used where dbt reads it while parsing",
+    "not-by-time": "days are asked for, and nothing in the DAG tells one from another",
     "missing-upstream": "tables that other DAGs build are missing on this target",
     "warehouse": "the warehouse cannot be reached",
     "database-locked": "another process holds the DuckDB file",
     # what is remembered
     "state-version": "a document written by a newer dbt-flow",
     "state-damaged": "a document that cannot be read",
+    "state-unreachable": "the bucket that holds the state does not answer, or refuses",
+    "backfill-running": "the same backfill goes on in another process",
     "disk-full": "no space left, or no permission to write",
     # runs
     "run-failed": "the run is not good",

@@ -23,6 +23,7 @@ from typing import Any
 
 from dbt_flow.errors import InputError, Place
 from dbt_flow.settings import Settings
+from dbt_flow.state.places import shown, store_of
 from dbt_flow.state.store import FolderStore
 
 FLOW_FILE = Path(__file__).parent / "flows" / "dag.py"
@@ -58,7 +59,7 @@ def environment(settings: Settings, variables: Mapping[str, str]) -> dict[str, s
     """The environment of a flow's process: this one's, with what the command line said."""
     found = dict(os.environ)
     found["DBT_FLOW_ROOT"] = str(settings.root)
-    found["DBT_FLOW_STATE"] = str(settings.state)
+    found["DBT_FLOW_STATE"] = settings.bucket or str(settings.state)
     if settings.profiles_dir:
         found["DBT_FLOW_PROFILES_DIR"] = str(settings.profiles_dir)
     if settings.file is None:
@@ -201,15 +202,14 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def keep_log(running: Running, settings: Settings, run_folder: str) -> Path:
+def keep_log(running: Running, settings: Settings, run_folder: str) -> str:
     """Move Metaflow's log into the run's record and drop the launch's folder; gives where the log is now.
 
-    :raises StateError: the state folder cannot be written.
+    :raises StateError: the state cannot be written.
     """
-    store = FolderStore(settings.state)
-    store.put(f"{run_folder}/metaflow.log", running.log.read_bytes())
+    store_of(settings).put(f"{run_folder}/metaflow.log", running.log.read_bytes())
     forget(running.folder)
-    return store.path(f"{run_folder}/metaflow.log")
+    return shown(settings, f"{run_folder}/metaflow.log")
 
 
 def forget(folder: Path) -> None:

@@ -26,7 +26,7 @@ VARIABLES: Mapping[str, str] = {
     "DBT_FLOW_ROOT": "the folder that holds dbt_flow.yml; found upwards from the current folder when it is not set",
     "DBT_FLOW_PROJECT_DIR": "the dbt project to run, instead of dbt_projects in dbt_flow.yml; no dbt_flow.yml is needed then",
     "DBT_FLOW_PROFILES_DIR": "the folder that holds profiles.yml; dbt's own rules when it is not set",
-    "DBT_FLOW_STATE": "the folder where runs are remembered; .dbt_flow at the root when it is not set",
+    "DBT_FLOW_STATE": "where runs are remembered: a folder, or s3://bucket/prefix; .dbt_flow at the root when it is not set",
     "DBT_FLOW_DAGS": "the folder that holds the DAG files; dags at the root when it is not set",
     "DBT_FLOW_PROJECT": "the Metaflow project; the dbt project's name when it is not set",
 }
@@ -36,13 +36,14 @@ KEYS: Mapping[str, str] = {
     "project": "the Metaflow project that every flow belongs to",
     "dbt_projects": "the folders of the dbt projects, the default one first",
     "dags": "the folder that holds the DAG files",
-    "flows": "Python files with Metaflow flows that DAGs start, or that start DAGs",
-    "state": "the folder where runs are remembered",
+    "flows": "Python files with Metaflow flows that DAGs start, or that start DAGs; as FILE: TEAM, each with its owner",
+    "state": "where runs are remembered: a folder, or s3://bucket/prefix",
     "owners": "the teams, each with how to reach it: email, slack, pagerduty",
     "alerts": "where pages and messages go, and known bad tests",
     "metrics": "where metrics go; Datadog's own variables decide without it",
     "links": "where cards and Metaflow's UI are served",
     "sample_rows": "how many failing rows a card may show [0]",
+    "lint": "findings of dbt-flow lint that are meant everywhere: ignore: {CODE: REASON}",
 }
 """Every key of ``dbt_flow.yml``, with a sentence each."""
 
@@ -53,6 +54,7 @@ CONTACTS = ("email", "slack", "pagerduty", "datadog", "webhook", "description")
 """How a team under ``owners`` can be reached."""
 
 _PROJECT = re.compile(r"[a-z0-9_]+\Z")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/\s]+)*/?\Z")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,12 @@ class Settings:
     """Folders with a ``dbt_project.yml``; the first is the default."""
     dags: Path
     state: Path
+    """The state folder. With a :attr:`bucket` it holds what only this machine can know: locks, logs, the events of `serve`."""
+    bucket: str | None = None
+    """``s3://name/prefix``, when runs are remembered there."""
     flows: tuple[Path, ...] = ()
+    flow_owners: Mapping[Path, str] = field(default_factory=dict)
+    """The teams of flow files, where ``flows`` says them."""
     owners: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     profiles_dir: Path | None = None
     destinations: Destinations = field(default_factory=Destinations)
@@ -164,14 +171,17 @@ class _Reader:
             self.refuse(
                 "bad-value", f"project {show(project)} is not made of a-z, 0-9 and _", "project", "write it in lower case"
             )
-        said_state, said_dags = self.said["state"], self.said["dags"]
+        said_dags = self.said["dags"]
+        state, bucket = self.state_place(root)
         settings = Settings(
             root=root,
             project=project,
             dbt_projects=dbt_projects,
             dags=self.start / said_dags if said_dags else root / (self.text("dags") or "dags"),
-            state=self.start / said_state if said_state else root / (self.text("state") or ".dbt_flow"),
-            flows=tuple(root / item for item in self.texts("flows")),
+            state=state,
+            bucket=bucket,
+            flows=tuple(flows := self.flows(root)),
+            flow_owners={file: owner for file, owner in flows.items() if owner},
             owners=(owners := self.owners()),
             destinations=read_destinations(self.data, owners, self.refuse),
             profiles_dir=self.folder("profiles_dir", "--profiles-dir"),
@@ -180,6 +190,20 @@ class _Reader:
         if self.errors:
             raise self.errors[0] if len(self.errors) == 1 else Refusals(self.errors)
         return settings
+
+    def state_place(self, root: Path) -> tuple[Path, str | None]:
+        """The folder, and the bucket if there is one."""
+        said = self.said["state"] or self.text("state") or ".dbt_flow"
+        scheme, found, rest = said.partition("://")
+        if not found and not said.startswith("s3:"):
+            return (self.start if self.said["state"] else root) / said, None
+        if scheme != "s3" or not _BUCKET.match(rest):
+            message = f"state {show(said)} is neither a folder nor a bucket of S3"
+            hint = "write s3://BUCKET/PREFIX, or the name of a folder"
+            if self.said["state"]:
+                raise InputError("bad-value", message, hint=hint)
+            self.refuse("bad-value", message, "state", hint)
+        return root / ".dbt_flow", f"s3://{rest.strip('/')}"
 
     def root(self, project_dir: Path | None) -> Path:
         if project_dir is None:
@@ -235,6 +259,19 @@ class _Reader:
         if len(good) < len(items) or not items:
             self.refuse("wrong-type", f"{key} must be a list of texts", key, f"write {key}: [NAME, ...]")
         return tuple(good)
+
+    def flows(self, root: Path) -> dict[Path, str]:
+        """Flow files, each with its team: ``FILE: TEAM``; a list of files says no teams."""
+        value, teams = self.data.get("flows"), self.data.get("owners")
+        owners = teams if isinstance(teams, dict) else {}
+        if not isinstance(value, dict):
+            return {root / file: "" for file in self.texts("flows")}
+        for file, owner in value.items():
+            if not isinstance(owner, str) or owner not in owners:
+                near = did_you_mean(str(owner), owners)
+                hint = f"did you mean {near}?" if near else f"name a team under owners: {', '.join(owners) or 'there are none'}"
+                self.refuse("unknown-owner", f"{show(owner)} is no team that owns {file}", ("flows", file), hint)
+        return {root / str(file): str(owner) for file, owner in value.items()}
 
     def dbt_projects(self, root: Path) -> tuple[Path, ...]:
         named = self.texts("dbt_projects")

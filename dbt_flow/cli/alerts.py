@@ -8,7 +8,7 @@ from dbt_flow.cli.terminal import DAG, Context, emit_json
 from dbt_flow.errors import InputError
 from dbt_flow.settings import SETTINGS_FILE
 from dbt_flow.spec import load_dag
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.places import store_of
 
 
 @click.group("alerts", short_help="Install, test and send alerts.")
@@ -69,7 +69,7 @@ def flush(context: Context, as_json: bool) -> int:
     from dbt_flow.report.outbox import Outbox
     from dbt_flow.report.telling import tell_all_untold
 
-    store = FolderStore(context.settings.state)
+    store = store_of(context.settings)
     untold = tell_all_untold(store)
     done = Outbox(store).flush(send, at_once=True)
     if as_json:

@@ -49,6 +49,8 @@ def command(context: Context, run: str, out: str | None, target: str | None, aga
         click.echo(out)
         return 0
     path = settings.state / record.ref.folder / "card.html"
+    if settings.bucket:  # a browser needs a file
+        record.store.local.put(f"{record.ref.folder}/card.html", html.encode("utf-8", "replace"))
     click.echo(settings.shown(path))
     if sys.stdout.isatty() and (os.environ.get("DISPLAY") or sys.platform == "darwin" or os.environ.get("WAYLAND_DISPLAY")):
         webbrowser.open(path.as_uri())

@@ -7,8 +7,9 @@ from pathlib import Path
 from dbt_flow.errors import InputError
 from dbt_flow.records import RunResult, flow_name
 from dbt_flow.settings import Settings, dag_file
+from dbt_flow.state.places import store_of
 from dbt_flow.state.runs import RunRecord, RunRef, find_runs
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.store import Store
 from dbt_flow.yamlfile import did_you_mean
 
 
@@ -17,7 +18,7 @@ def find(settings: Settings, said: str, target: str | None = None) -> RunRecord:
 
     :raises InputError: there is no such run, or no run of that DAG yet.
     """
-    store = FolderStore(settings.state)
+    store = store_of(settings)
     name, slash, number = said.rpartition("/")
     if not slash:
         name, number = ("", said) if said.isdigit() else (said, "")
@@ -39,7 +40,7 @@ def _is(ref: RunRef, name: str) -> bool:
     return name in ("", ref.dag, flow_name(ref.dag))
 
 
-def _unknown(store: FolderStore, said: str, name: str) -> InputError:
+def _unknown(store: Store, said: str, name: str) -> InputError:
     known = sorted({ref.dag for ref in find_runs(store)})
     if not known:
         return InputError("unknown-run", f"no run of {said}: nothing has run yet", hint="run a DAG: dbt-flow run DAG")

@@ -10,8 +10,9 @@ from dbt_flow.cli.finding import settled
 from dbt_flow.cli.terminal import DAG, Context, console, emit_json
 from dbt_flow.spec import load_dag
 from dbt_flow.state.history import history as summaries
+from dbt_flow.state.places import store_of
 from dbt_flow.state.runs import RunRecord, find_runs
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.store import Store
 
 _LOOK_BACK = 20  # runs that are looked at for being dead, or alive, but not settled
 
@@ -25,7 +26,7 @@ _LOOK_BACK = 20  # runs that are looked at for being dead, or alive, but not set
 def command(context: Context, dag: str, limit: int, target: str | None, as_json: bool) -> int:
     """Show the last runs of a DAG, newest first: how each ended, when, how long it took, and what started it."""
     settings = context.settings
-    store = FolderStore(settings.state)
+    store = store_of(settings)
     name = load_dag(settings, dag).name
     going_on = _unsettled(store, name, target)
     rows = [*going_on, *summaries(store, name, target, limit)][:limit]
@@ -40,7 +41,7 @@ def command(context: Context, dag: str, limit: int, target: str | None, as_json:
     return 0
 
 
-def _unsettled(store: FolderStore, dag: str, target: str | None) -> list[dict[str, Any]]:
+def _unsettled(store: Store, dag: str, target: str | None) -> list[dict[str, Any]]:
     """Runs that go on; those that turn out to be dead are settled on the way, and so are in the history."""
     rows = []
     for index, ref in enumerate(find_runs(store, dag, target)):

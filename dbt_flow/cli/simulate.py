@@ -92,7 +92,7 @@ def _really(settings: Settings, listening: Any, said: dict[str, Any]) -> int:
 
     folder = settings.state / "simulated"
     folder.mkdir(parents=True, exist_ok=True)
-    apart = replace(settings, state=Path(tempfile.mkdtemp(dir=folder, prefix="run-")))
+    apart = replace(settings, state=Path(tempfile.mkdtemp(dir=folder, prefix="run-")), bucket=None)
     if (settings.state / "parse").is_dir():
         (apart.state / "parse").symlink_to(settings.state / "parse")
     # Schedules go on in the real world; here only what the event, end or start leads to.
@@ -156,9 +156,9 @@ def _moment(text: str | None) -> float:
 
 def _durations(settings: Settings, names: Iterable[str]) -> dict[str, float]:
     from dbt_flow.state.history import history
-    from dbt_flow.state.store import FolderStore
+    from dbt_flow.state.places import store_of
 
-    store, found = FolderStore(settings.state), {}
+    store, found = store_of(settings), {}
     for name in names:
         good = [float(line.get("seconds") or 0) for line in history(store, name, limit=10) if line.get("status") == "success"]
         if good:

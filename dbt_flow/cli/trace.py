@@ -6,7 +6,7 @@ import click
 
 from dbt_flow.cli.terminal import Context, emit_json
 from dbt_flow.pipeline.tracing import Thing, trace
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.places import store_of
 
 
 @click.command("trace", short_help="Show what a model, table or run came from, and what came of it.")
@@ -25,7 +25,7 @@ def command(context: Context, what: str, target: str | None, as_json: bool) -> i
     dbt-flow trace fct_loads
     dbt-flow trace CarrierRisk/1795302413712570
     """
-    up, down = trace(FolderStore(context.settings.state), what, target)
+    up, down = trace(store_of(context.settings), what, target)
     if as_json:
         emit_json({"what": what, "up": up.to_dict(), "down": down.to_dict()})
         return 0

@@ -17,7 +17,7 @@ from dbt_flow.errors import CODES, DbtFlowError, InputError, RunCancelled, RunFa
 from dbt_flow.launch import Launch, Running, forget, keep_log
 from dbt_flow.records import GOOD, RunResult, flow_name
 from dbt_flow.settings import Settings
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.places import shown, store_of
 
 _RUN_ITSELF = ("run-failed", "timeout", "launcher-gone")
 
@@ -28,7 +28,7 @@ def watch(launch: Launch, as_json: bool) -> int:
     :raises DbtFlowError: the DAG file is wrong, or Metaflow did not even make a run.
     """
     settings, dag = launch.settings, launch.dag_file.stem
-    with _signals_stop() as stopping, _screen(as_json) as screen:
+    with signals_stop() as stopping, _screen(as_json) as screen:
         running = stopping.watched(Running(launch))
         # While the run's process starts, load what its end needs.
         from dbt_flow.pipeline.settle import settle_dead
@@ -41,14 +41,14 @@ def watch(launch: Launch, as_json: bool) -> int:
         forget(running.folder)
         if running.stopped:
             raise RunCancelled("run-cancelled", f"{dag} was {running.stopped} before it had begun")
-        raise _not_started(settings, launch.dag_file, words)
-    result = settle_dead(FolderStore(settings.state), dag, run_id, flow_name(dag), task=running.task, stopped=running.stopped)
+        raise not_started(settings, launch.dag_file, words)
+    result = settle_dead(store_of(settings), dag, run_id, flow_name(dag), task=running.task, stopped=running.stopped)
     if result is None:
         raise RunFailed("run-failed", f"{flow_name(dag)}/{run_id} has not ended", hint=f"see dbt-flow history {dag}")
     log = keep_log(running, settings, f"runs/{result.target}/{dag}/{run_id}")
     tell(settings, result, as_json)
     if result.error and result.error["code"] == "run-failed" and not result.nodes:
-        click.echo(f"Metaflow's log: {settings.shown(log)}", err=True)
+        click.echo(f"Metaflow's log: {log}", err=True)
     return exit_code(result)
 
 
@@ -83,11 +83,12 @@ def plan_and_card(settings: Settings, result: RunResult) -> tuple[Any, str | Non
     from dbt_flow.plan.model import Plan
     from dbt_flow.state.runs import RunRecord, RunRef
 
-    store = FolderStore(settings.state)
+    store = store_of(settings)
     ref = RunRef(result.target, result.dag, result.run.rpartition("/")[2])
     document = RunRecord(store, ref).get("plan.json")
-    card = settings.state / ref.folder / "card.html"
-    return (None if document is None else Plan.from_dict(document)), (settings.shown(card) if card.is_file() else None)
+    card = f"{ref.folder}/card.html"
+    there = "card.html" in store.list(ref.folder)
+    return (None if document is None else Plan.from_dict(document)), (shown(settings, card) if there else None)
 
 
 def document(result: RunResult, plan: Any, card: str | None) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def document(result: RunResult, plan: Any, card: str | None) -> dict[str, Any]:
     }
 
 
-def _not_started(settings: Settings, file: Path, words: str) -> DbtFlowError:
+def not_started(settings: Settings, file: Path, words: str) -> DbtFlowError:
     """What is wrong with the DAG file; if nothing is, Metaflow refused, and its own last words say why."""
     from dbt_flow.spec import load_dag  # the flow's process has read the file; this one does only to explain
 
@@ -154,7 +155,7 @@ class _Stopping:
 
 
 @contextmanager
-def _signals_stop() -> Iterator[_Stopping]:
+def signals_stop() -> Iterator[_Stopping]:
     """The display goes on until the run has stopped."""
     stopping = _Stopping()
     before = {number: signal.signal(number, stopping) for number in (signal.SIGINT, signal.SIGTERM)}

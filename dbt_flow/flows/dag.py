@@ -296,9 +296,10 @@ class _Signals:
 def _settle(config: Mapping[str, Any], run: str, stopped: str | None) -> None:
     """See to it that the run is told, if its task could not do it itself."""
     from dbt_flow.pipeline.settle import settle_clone, settle_dead
-    from dbt_flow.state.store import FolderStore
+    from dbt_flow.state.places import open_store
 
-    flow, name, store = str(config["dag"]["flow_name"]), config["dag"]["name"], FolderStore(Path(config["state"]))
+    flow, name = str(config["dag"]["flow_name"]), config["dag"]["name"]
+    store = open_store(Path(config["state"]), config.get("bucket"))
     task = cloned = None
     with suppress(Exception):  # Metaflow knows no task of it yet, or the task came to no result
         found = Run(f"{flow}/{run}", _namespace_check=False)["end"].task

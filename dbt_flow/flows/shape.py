@@ -12,7 +12,7 @@ from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.isolation import Compiled, Isolation, resume_at
 from dbt_flow.pipeline.job import Job
 from dbt_flow.run.recorder import Feed
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.places import open_store
 
 SHAPE_VARIABLE = "DBT_FLOW_SHAPE"
 """Set for ``resume``, when Metaflow takes the Config from the run that is resumed: the key of what was compiled now, or ``-``
@@ -50,7 +50,7 @@ def shape_of(config: Mapping[str, Any]) -> Isolation | None:
     if key == "-":
         return None
     if key:
-        return Compiled(FolderStore(Path(config["state"])), key).shape()
+        return Compiled(open_store(Path(config["state"]), config.get("bucket")), key).shape()
     found = config.get("isolation")
     return Isolation.from_dict(found) if found else None
 
@@ -71,7 +71,7 @@ def forget(config: Mapping[str, Any]) -> None:
     """Remove what was compiled for a run that has ended, however it did."""
     found = config.get("isolation")
     if found:
-        Compiled(FolderStore(Path(config["state"])), found["key"]).drop()
+        Compiled(open_store(Path(config["state"]), config.get("bucket")), found["key"]).drop()
 
 
 def words_for(config: Mapping[str, Any], command: str, said: Sequence[str]) -> list[str]:

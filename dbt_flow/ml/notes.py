@@ -13,7 +13,8 @@ from typing import Any
 from dbt_flow.errors import InputError
 from dbt_flow.records import RECORD_VERSION, utc_text
 from dbt_flow.settings import load_settings
-from dbt_flow.state.store import FolderStore, Store, encode
+from dbt_flow.state.places import store_of
+from dbt_flow.state.store import Store, encode
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,99}\Z", re.ASCII)
 
@@ -46,5 +47,5 @@ def _note(kind: str, name: str, version: str, facts: Mapping[str, Any]) -> dict[
                 "bad-name", f"{word!r} cannot be the name or version of a model", hint="use letters, digits, . _ -"
             )
     document = {**facts, "version": RECORD_VERSION, "model": name, "model_version": version, "at": utc_text()}
-    FolderStore(load_settings().state).put_if_absent(f"{kind}/{name}/{version}.json", encode(document))
+    store_of(load_settings()).put_if_absent(f"{kind}/{name}/{version}.json", encode(document))
     return document

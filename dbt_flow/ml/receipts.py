@@ -16,7 +16,8 @@ from typing import Any
 
 from metaflow import current
 
-from dbt_flow.errors import InputError, RunFailed
+from dbt_flow.errors import InputError
+from dbt_flow.ml.guard import MayNotRead, changed, not_met
 from dbt_flow.ml.notes import note_read
 from dbt_flow.ml.readers import TRAVELLERS, library, open_reader
 from dbt_flow.ml.reading import Ask, CannotTravel, Form, Found, Place, Reader
@@ -25,8 +26,9 @@ from dbt_flow.pipeline.words import standing_of
 from dbt_flow.plan.needs import Contract, Word, judge, still_as_chosen, too_old
 from dbt_flow.project.place import DbtProject
 from dbt_flow.settings import load_settings
+from dbt_flow.state.places import store_of
 from dbt_flow.state.runs import RunRecord, RunRef
-from dbt_flow.state.store import FolderStore, Store
+from dbt_flow.state.store import Store
 from dbt_flow.yamlfile import did_you_mean
 
 PINNED = "dbt_receipts"
@@ -39,7 +41,7 @@ def receipt(run: str) -> Receipt:
     :raises InputError: ``unknown-run``: there is no such run here, or it goes on
     :raises StateError: ``receipt-damaged``: it is not what was written
     """
-    found = receipt_of_run(FolderStore(load_settings().state), run)
+    found = receipt_of_run(store_of(load_settings()), run)
     if found is None:
         raise InputError("unknown-run", f"there is no receipt of {run}", hint="see which runs there are: dbt-flow history DAG")
     return found
@@ -59,7 +61,7 @@ class Receipts(Mapping[str, Mapping[str, Any]]):
 
         :raises RunFailed: ``needs-not-met``, with every reason
         """
-        store = FolderStore(load_settings().state)
+        store = store_of(load_settings())
         run = f"{current.flow_name}/{current.run_id}"
         pinned = getattr(flow, PINNED, None)
         if pinned is None or pinned["by"] != run:  # `resume` brings those of the run that it resumes
@@ -100,7 +102,7 @@ class Receipts(Mapping[str, Mapping[str, Any]]):
         facts = self[table]
         found = receipt_of_run(self._store, facts["run"])
         if found is None or found["digest"] != facts["digest"]:
-            raise _changed(f"the receipt of {facts['run']} is another one than when this run chose it")
+            raise changed(f"the receipt of {facts['run']} is another one than when this run chose it")
         return found
 
     # ---- reading
@@ -135,13 +137,13 @@ class Receipts(Mapping[str, Mapping[str, Any]]):
                 with self.reading(table):
                     found = reader.read(ask)
                     self._same_rows(table, found)
-            except RunFailed as error:
+            except MayNotRead as error:
                 if error.code != "table-changed":
                     raise
                 found = self._as_it_was(table, reader, ask, error)
         return found.data
 
-    def _as_it_was(self, table: str, reader: Reader, ask: Ask, error: RunFailed) -> Found:
+    def _as_it_was(self, table: str, reader: Reader, ask: Ask, error: MayNotRead) -> Found:
         """The table as of when the run chose it, where the warehouse can show that; else the error."""
         moment = self._pinned.get("moment")
         if moment is None:
@@ -150,9 +152,9 @@ class Receipts(Mapping[str, Mapping[str, Any]]):
         try:
             found = reader.read(ask, as_of=moment)
         except CannotTravel as why:
-            raise _changed(f"{error.message}; {why}") from None
+            raise changed(f"{error.reason}; {why}") from None
         self._same_rows(table, found)
-        print(f"{table} is read as of {moment}: {error.message}", file=sys.stderr)
+        print(f"{table} is read as of {moment}: {error.reason}", file=sys.stderr)
         return found
 
     def _place(self, table: str) -> Place:
@@ -180,7 +182,7 @@ class Receipts(Mapping[str, Mapping[str, Any]]):
         """
         reason = too_old(self._contract, table, self[table]["checked"], time.time())
         if reason:
-            raise _not_met(self._pinned["by"], [reason])
+            raise not_met(self._pinned["by"], [reason])
 
     def moment(self) -> str | None:
         """What time it is in the warehouse now, for reading as of then; None where it cannot show what was.
@@ -200,7 +202,7 @@ class Receipts(Mapping[str, Mapping[str, Any]]):
     def _same_rows(self, table: str, found: Found) -> None:
         facts = self[table]
         if facts["rows"] is not None and found.rows != facts["rows"]:
-            raise _changed(f"{table} has {found.rows:,} rows, and {facts['built_in']} built {facts['rows']:,}")
+            raise changed(f"{table} has {found.rows:,} rows, and {facts['built_in']} built {facts['rows']:,}")
 
     def _check(self, table: str) -> None:
         """That the table is what it was when the run chose it.
@@ -214,9 +216,9 @@ class Receipts(Mapping[str, Mapping[str, Any]]):
         build = f"{facts['built_in']} {facts['built']}"
         trouble = still_as_chosen(self._contract_of(table), build, table, word, time.time())
         if trouble and trouble[0] == "table-changed":
-            raise _changed(trouble[1])
+            raise changed(trouble[1])
         if trouble:
-            raise _not_met(self._pinned["by"], [trouble[1]])
+            raise not_met(self._pinned["by"], [trouble[1]])
 
     def _contract_of(self, table: str) -> Contract:
         plain = self._contract.to_dict()
@@ -231,7 +233,7 @@ def _choose(store: Store, contract: Contract, run: str) -> dict[str, Any]:
     standing = standing_of(store, contract)
     reasons = judge(contract, standing.words, time.time())
     if reasons:
-        raise _not_met(run, reasons)
+        raise not_met(run, reasons)
     return {"target": standing.target, "tables": {word.name: _facts(word) for word in standing.words.values() if word}}
 
 
@@ -246,13 +248,3 @@ def _facts(word: Word) -> dict[str, Any]:
         "checked": word.checked,
         "rows": word.rows,
     }
-
-
-def _not_met(run: str, reasons: list[str]) -> RunFailed:
-    hint = "mend what is named, or say in @needs(accept=[...]) what is good enough"
-    return RunFailed("needs-not-met", f"{run} may not read: {'; '.join(reasons)}", hint=hint)
-
-
-def _changed(message: str) -> RunFailed:
-    hint = "nothing was read: with @retry the step reads the new one; else run the flow again"
-    return RunFailed("table-changed", message, hint=hint)

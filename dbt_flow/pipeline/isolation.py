@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +23,7 @@ from dbt_flow.plan.waves import END, ISOLATED, START, WARM, FlowStep
 from dbt_flow.records import Record
 from dbt_flow.spec.model import Resources
 from dbt_flow.state.runs import RunRecord, find_run, good_results
-from dbt_flow.state.store import FolderStore, put_json
+from dbt_flow.state.store import Store, put_json
 
 ON_START, ON_END = "on-run-start", "on-run-end"
 """dbt's kinds of hooks."""
@@ -103,7 +102,7 @@ class Isolation(Record):
 class Compiled:
     """What was stored for the steps of one run."""
 
-    store: FolderStore
+    store: Store
     key: str
 
     @property
@@ -147,7 +146,7 @@ class Compiled:
 
     def drop(self) -> None:
         """Remove it: a run that is settled needs it no more, and one that follows compiles again."""
-        shutil.rmtree(self.store.folder / self.folder, ignore_errors=True)
+        self.store.drop(self.folder)
 
 
 def new_key(job: Job, deployed: bool) -> str:
@@ -155,7 +154,7 @@ def new_key(job: Job, deployed: bool) -> str:
     return f"deployed-{job.dag.name}-{os.urandom(4).hex()}" if deployed else f"{os.getpid()}-{os.urandom(4).hex()}"
 
 
-def sweep(store: FolderStore) -> None:
+def sweep(store: Store) -> None:
     """Remove what launchers that are gone have left."""
     for key in store.list("compiled"):
         maker = key.partition("-")[0]

@@ -12,7 +12,8 @@ from dbt_flow.project.place import DbtProject
 from dbt_flow.report.rules import rules_of
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag, project_of
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.places import open_store
+from dbt_flow.state.store import Store
 
 OPTION_VARIABLES: Mapping[str, str] = {
     "target": "DBT_FLOW_TARGET",
@@ -80,6 +81,8 @@ class Job:
     metaflow_project: str
     dbt_project: Path
     state: Path
+    bucket: str | None = None
+    """Where runs are remembered, when that is no folder."""
     profiles_dir: Path | None = None
     owner_contact: Mapping[str, str] = field(default_factory=dict)
     options: Options = field(default_factory=Options)
@@ -97,6 +100,7 @@ class Job:
             metaflow_project=settings.project,
             dbt_project=project_of(settings, dag),
             state=settings.state,
+            bucket=settings.bucket,
             profiles_dir=settings.profiles_dir,
             owner_contact=dict(settings.owners.get(dag.owner, {})),
             options=options or Options(),
@@ -112,6 +116,7 @@ class Job:
             "metaflow_project": self.metaflow_project,
             "dbt_project": str(self.dbt_project),
             "state": str(self.state),
+            "bucket": self.bucket,
             "profiles_dir": str(self.profiles_dir) if self.profiles_dir else None,
             "owner_contact": dict(self.owner_contact),
             "options": {name: getattr(self.options, name) for name in OPTION_VARIABLES},
@@ -128,6 +133,7 @@ class Job:
             metaflow_project=data["metaflow_project"],
             dbt_project=Path(data["dbt_project"]),
             state=Path(data["state"]),
+            bucket=data.get("bucket"),
             profiles_dir=Path(data["profiles_dir"]) if data.get("profiles_dir") else None,
             owner_contact=data.get("owner_contact") or {},
             options=Options(**(data.get("options") or {})),
@@ -136,9 +142,9 @@ class Job:
         )
 
     @property
-    def store(self) -> FolderStore:
+    def store(self) -> Store:
         """Where runs are remembered."""
-        return FolderStore(self.state)
+        return open_store(self.state, self.bucket)
 
     @property
     def target(self) -> str | None:

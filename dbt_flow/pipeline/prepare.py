@@ -18,9 +18,10 @@ from dbt_flow.pipeline.softened import without_excluded
 from dbt_flow.plan.making import make_plan
 from dbt_flow.plan.model import Plan
 from dbt_flow.project.at_parse import parameters_at_parse
+from dbt_flow.project.by_time import microbatch_models
 from dbt_flow.project.facts_of import facts
 from dbt_flow.project.parsing import Parsed, parse
-from dbt_flow.project.selecting import select
+from dbt_flow.project.selecting import Selection, select, selection_of
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag
 from dbt_flow.state.runs import RunRecord, find_runs
@@ -43,7 +44,7 @@ class Prepared:
 @contextmanager
 def target_folder(job: Job) -> Iterator[Path]:
     """A target path for one run, gone afterwards: what is worth keeping is kept in the run's record."""
-    parent = job.store.path("targets/.keep").parent
+    parent = job.store.local.path("targets/.keep").parent
     for left in parent.iterdir():
         if not psutil.pid_exists(_maker(left)):  # it was killed
             shutil.rmtree(left, ignore_errors=True)
@@ -81,7 +82,19 @@ def plan_of(job: Job, parsed: Parsed) -> Prepared:
     early = parameters_at_parse(parsed, tuple(dag.params), selected) if dag.params else ()
     if early:
         raise early[0] if len(early) == 1 else Refusals(early)
+    if job.options.event_times:
+        _told_apart(job, parsed, selected)
     return planned(job, parsed, selected)
+
+
+def _told_apart(job: Job, parsed: Parsed, selected: frozenset[str]) -> None:
+    """:raises ProjectError: days are asked for, and nothing in the DAG can tell one day from another."""
+    dag = job.dag
+    if any(param.type == "date" for param in dag.params.values()) or microbatch_models(parsed, selected):
+        return
+    message = f"{dag.name} has no date parameter and selects no microbatch model: for every day it would build the same"
+    hint = "give it one, params: {as_of: {type: date}}, and use var('as_of') in its SQL; or make a model microbatch"
+    raise ProjectError("not-by-time", message, place=dag.place("params"), hint=hint)
 
 
 def planned(job: Job, parsed: Parsed, selected: frozenset[str]) -> Prepared:
@@ -96,17 +109,25 @@ def planned(job: Job, parsed: Parsed, selected: frozenset[str]) -> Prepared:
 
 
 def _select(job: Job, parsed: Parsed) -> frozenset[str]:
+    selected = chosen_by(job, parsed).ids
+    if not selected:
+        raise _empty(job.dag)
+    return selected
+
+
+def chosen_by(job: Job, parsed: Parsed) -> Selection:
+    """What dbt takes for a DAG's selection, maybe nothing, and which parts of it took nothing.
+
+    :raises ProjectError: dbt refuses it, with the DAG file's line; or it asks for a ``state:`` that there is not.
+    """
     chosen = job.dag.selection
-    state = _state_for(job, parsed) if _needs_state(chosen.select + chosen.exclude) else None
+    state = _state_for(job, parsed) if needs_state(job.dag) else None
     try:
-        selected = select(parsed, chosen.select, chosen.exclude, chosen.selector, state)
+        return selection_of(parsed, chosen.select, chosen.exclude, chosen.selector, state)
     except ProjectError as error:
         key = "selector" if chosen.selector else "select" if chosen.select and not chosen.claimed else "exclude"
         place = error.place or (None if chosen.claimed else job.dag.place(key))
         raise ProjectError(error.code, error.message, place=place, hint=error.hint) from error
-    if not selected:
-        raise _empty(job.dag)
-    return selected
 
 
 def why(dag: Dag) -> str:
@@ -129,9 +150,9 @@ def _empty(dag: Dag) -> ProjectError:
     return ProjectError("selects-nothing", f"the selection of {dag.name} is empty", place=dag.place(key), hint=hint)
 
 
-def _needs_state(criteria: Sequence[str]) -> bool:
+def needs_state(dag: Dag) -> bool:
     """Whether dbt will ask for ``--state``; what the method then means is dbt's own business."""
-    return any("state:" in part for part in criteria)
+    return any("state:" in part for part in dag.selection.select + dag.selection.exclude)
 
 
 def _state_for(job: Job, parsed: Parsed) -> Path:

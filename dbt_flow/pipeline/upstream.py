@@ -103,7 +103,7 @@ def builders(job: Job, tables: Iterable[str]) -> dict[str, str]:
     wanted, found = set(tables), dict[str, str]()
     errors: list[DbtFlowError] = []
     try:
-        settings = load_settings(Flags(root=str(job.root), state=str(job.state)))
+        settings = load_settings(Flags(root=str(job.root), state=job.bucket or str(job.state)))
         others = [dag for dag in load_fleet(settings).dags if dag.name != job.dag.name]
     except DbtFlowError:
         return found

@@ -14,7 +14,7 @@ from dbt_flow.report.messages import short
 from dbt_flow.report.metric_names import BY_NAME, COUNT
 from dbt_flow.report.metrics import Measured
 from dbt_flow.report.rules import Rules
-from dbt_flow.state.store import FolderStore, get_json, put_json
+from dbt_flow.state.store import Store, get_json, put_json
 
 FOLDER = "outbox/metrics"
 API_KEY, APP_KEY = "DD_API_KEY", "DD_APP_KEY"
@@ -26,7 +26,7 @@ _AT_ONCE = 1_000
 _SECONDS = 2.0
 
 
-def leave(store: FolderStore, result: RunResult, rules: Rules, measured: Measured) -> None:
+def leave(store: Store, result: RunResult, rules: Rules, measured: Measured) -> None:
     """Leave the points for the sender; with very many left already, these are dropped."""
     if len(store.list(FOLDER)) >= _MOST_WAITING:
         return
@@ -44,7 +44,7 @@ def leave(store: FolderStore, result: RunResult, rules: Rules, measured: Measure
     put_json(store, f"{FOLDER}/{short(result.run + result.target)}.json", document)
 
 
-def send_left(store: FolderStore) -> str | None:
+def send_left(store: Store) -> str | None:
     """Send what was left, each once; gives what went wrong, if anything did."""
     trouble = None
     for name in store.list(FOLDER):
@@ -58,7 +58,7 @@ def send_left(store: FolderStore) -> str | None:
             trouble = error.message
         except Exception as error:  # whatever the API answers: metrics may be lost
             trouble = f"Datadog's API: {type(error).__name__}: {error}"[:300]
-        (store.folder / FOLDER / name).unlink(missing_ok=True)
+        store.drop(f"{FOLDER}/{name}")
     return trouble
 
 

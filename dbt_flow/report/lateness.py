@@ -17,7 +17,7 @@ from dbt_flow.report.rules import Rules
 from dbt_flow.report.words import duration, moment
 from dbt_flow.state.durations import usual_durations
 from dbt_flow.state.runs import RunRecord
-from dbt_flow.state.store import FolderStore, encode
+from dbt_flow.state.store import Store, encode
 
 _AT_RISK = "at-risk"
 
@@ -25,7 +25,7 @@ _AT_RISK = "at-risk"
 class DeadlineWatch:
     """Watches the deadline of one run while it goes on. :meth:`look` is cheap, and never raises."""
 
-    def __init__(self, store: FolderStore, rules: Rules, started: str) -> None:
+    def __init__(self, store: Store, rules: Rules, started: str) -> None:
         began = moment(started)
         found = deadlines(rules, began) if began else None
         self.deadline = found[1] if found else None
@@ -68,7 +68,7 @@ class DeadlineWatch:
         return f"{self.rules.dag}: {headline}"
 
 
-def tell_late(store: FolderStore, rules: Rules, target: str, late: Late) -> bool:
+def tell_late(store: Store, rules: Rules, target: str, late: Late) -> bool:
     """Tell that a DAG is late of which no run need have begun (:func:`~dbt_flow.report.deadlines.overdue`); once a deadline.
 
     Says whether it was news.
@@ -81,7 +81,7 @@ def tell_late(store: FolderStore, rules: Rules, target: str, late: Late) -> bool
     return True
 
 
-def tell_alarm(store: FolderStore, rules: Rules, blank: RunResult, headline: str, *, page: bool) -> None:
+def tell_alarm(store: Store, rules: Rules, blank: RunResult, headline: str, *, page: bool) -> None:
     """Put it into the outbox and start a sender; with ``page`` it stays open until the DAG is good."""
     there = open_incidents(store, blank.target, blank.dag)
     told = alarm(rules if page else replace(rules, page="off"), blank, LATE, headline, there)

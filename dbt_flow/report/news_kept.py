@@ -8,17 +8,17 @@ from typing import Any
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.report.messages import Incident, Message, short
 from dbt_flow.report.outbox import Outbox
-from dbt_flow.state.store import FolderStore, Store, encode, get_json, put_json
+from dbt_flow.state.store import Store, encode, get_json, put_json
 
 
-def put_news(store: FolderStore, target: str, dag: str, messages: tuple[Message, ...], incidents: tuple[Incident, ...]) -> None:
+def put_news(store: Store, target: str, dag: str, messages: tuple[Message, ...], incidents: tuple[Incident, ...]) -> None:
     """Keep messages in the outbox, then what is open: a crash in between tells twice under one key, never not at all."""
     Outbox(store).put(messages)
     for incident in incidents:
         put_json(store, f"alerts/{target}/{dag}/{short(incident.dedup)}.json", incident.to_dict())
 
 
-def open_incidents(store: FolderStore, target: str, dag: str) -> tuple[Incident, ...]:
+def open_incidents(store: Store, target: str, dag: str) -> tuple[Incident, ...]:
     """What was told as broken and is not mended; a damaged document costs itself."""
     found = []
     for name in store.list(f"alerts/{target}/{dag}"):

@@ -1,16 +1,15 @@
 """The outbox: no page is lost. A message is on the disk before anybody tries to send it, and leaves only when it was taken.
 
 ``outbox/waiting/`` holds a document for each message, ``outbox/sent/`` those of the last days, so that the same news is never
-put in twice. One process sends at a time (a file lock). Messages of one dedup key and route go out in the order in which they
-were made: the end of a page never overtakes its beginning. A message that was taken just before a crash may be sent once more;
-its dedup key makes that the same incident.
+put in twice. One process sends at a time (a file lock; in a bucket a document says who). Messages of one dedup key and route go
+out in the order in which they were made: the end of a page never overtakes its beginning. A message that was taken just before
+a crash may be sent once more; its dedup key makes that the same incident.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -21,7 +20,7 @@ from dbt_flow.records import utc_moment, utc_text
 from dbt_flow.redact import text as redacted
 from dbt_flow.report.messages import NOTICE, PAGERDUTY, Message, Route
 from dbt_flow.report.words import one_line
-from dbt_flow.state.store import FolderStore, encode, get_json
+from dbt_flow.state.store import Store, encode, get_json
 
 WAITING, SENT, DAMAGED = "outbox/waiting", "outbox/sent", "outbox/damaged"
 
@@ -30,6 +29,7 @@ BACKOFF_FIRST, BACKOFF_MOST = 1.0, 1_800.0
 NOTICE_LASTS = timedelta(days=3)
 """A message (never a page) that could not be sent for so long is dropped: it is no news any more."""
 _SENT_LASTS = timedelta(days=14)
+_CLAIM, _CLAIM_LASTS = "outbox/sending.json", timedelta(minutes=5)
 
 
 class NotSent(Exception):
@@ -55,9 +55,9 @@ class Flushed:
 
 
 class Outbox:
-    """The messages of one state folder."""
+    """The messages of one state."""
 
-    def __init__(self, store: FolderStore) -> None:
+    def __init__(self, store: Store) -> None:
         self.store = store
 
     def put(self, messages: Iterable[Message]) -> int:
@@ -146,31 +146,46 @@ class Outbox:
         done.sent += 1
 
     def _move(self, name: str, to: str) -> None:
-        source = self.store.folder / WAITING / name
-        with suppress(FileNotFoundError):
-            source.replace(self.store.path(f"{to}/{name}"))
+        raw = self.store.get(f"{WAITING}/{name}")
+        if raw is not None:
+            self.store.put(f"{to}/{name}", raw)
+            self.store.drop(f"{WAITING}/{name}")
 
     def _prune(self) -> None:
         """Forget what was sent long ago."""
-        before = time.time() - _SENT_LASTS.total_seconds()
-        for name in self.store.list(SENT):
-            file = self.store.folder / SENT / name
-            with suppress(OSError):
-                if file.stat().st_mtime < before:
-                    file.unlink()
+        for name in self.store.older(SENT, _SENT_LASTS.total_seconds()):
+            self.store.drop(f"{SENT}/{name}")
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        lock = FileLock(self.store.path("outbox/.sending"), timeout=0)
+        lock = FileLock(self.store.local.path("outbox/.sending"), timeout=0)
         try:
             lock.acquire()
         except Timeout:
             yield False
             return
         try:
-            yield True
+            if self.store.local is self.store:
+                yield True
+            else:
+                with self._alone_of_all_machines() as mine:
+                    yield mine
         finally:
             lock.release()
+
+    @contextmanager
+    def _alone_of_all_machines(self) -> Iterator[bool]:
+        """In a bucket there are no locks: a document says who sends, and until when it may be believed."""
+        claim = encode({"until": utc_text(utc_moment(utc_text()) + _CLAIM_LASTS)})
+        mine = self.store.put_if_absent(_CLAIM, claim)
+        if not mine and utc_moment((get_json(self.store, _CLAIM) or {}).get("until") or utc_text()) < utc_moment(utc_text()):
+            self.store.drop(_CLAIM)  # whoever it was has died
+            mine = self.store.put_if_absent(_CLAIM, claim)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self.store.drop(_CLAIM)
 
 
 _ORDER = {"trigger": 0, "notice": 1, "resolve": 2}

@@ -18,14 +18,14 @@ from dbt_flow.report.rules import Rules
 from dbt_flow.report.telling import tell_all_untold
 from dbt_flow.state.history import history
 from dbt_flow.state.runs import NO_TARGET, RunRecord, find_runs
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.store import Store
 
 _LOOK_BACK = 5
 _OLD_NEWS = timedelta(hours=12)
 """A deadline that passed so long ago is not told any more by who was not there when it did."""
 
 
-def go_round(store: FolderStore, known: Iterable[tuple[Rules, str | None]], now: datetime) -> list[str]:
+def go_round(store: Store, known: Iterable[tuple[Rules, str | None]], now: datetime) -> list[str]:
     """Look once; call it every minute. Gives what was told, in words.
 
     :param known: each DAG's rules, with the target it names
@@ -45,7 +45,7 @@ def go_round(store: FolderStore, known: Iterable[tuple[Rules, str | None]], now:
     return told
 
 
-def runs_of(store: FolderStore, dag: str, target: str) -> list[dict[str, Any]]:
+def runs_of(store: Store, dag: str, target: str) -> list[dict[str, Any]]:
     """The last runs of a DAG, newest first: those that go on, then those that were settled."""
     going = []
     for ref in islice(find_runs(store, dag, target), _LOOK_BACK):
@@ -58,6 +58,6 @@ def runs_of(store: FolderStore, dag: str, target: str) -> list[dict[str, Any]]:
     return [*going, *history(store, dag, target, 30)]
 
 
-def _last_target(store: FolderStore, dag: str) -> str:
+def _last_target(store: Store, dag: str) -> str:
     lines = history(store, dag, None, 1)
     return str(lines[0].get("target") or NO_TARGET) if lines else NO_TARGET

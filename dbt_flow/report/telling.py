@@ -32,7 +32,7 @@ from dbt_flow.report.outbox import Outbox
 from dbt_flow.report.rules import Rules, metrics_on
 from dbt_flow.state.history import history
 from dbt_flow.state.runs import RunRecord, RunRef, find_runs
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.store import Store
 
 TOLD = "told.json"
 """Of a run: when others were told. A run with rules and without it is still to be told."""
@@ -63,7 +63,7 @@ def tell_others(
     """
     try:
         said = facts.get("telling") or remembered_rules(record.store, result.dag)
-        if not said or not isinstance(record.store, FolderStore):
+        if not said:
             return
         rules = Rules.from_dict(said)
         # What came before is told before: an old failure must not be opened after the good run that mended it.
@@ -78,7 +78,7 @@ def tell_others(
         print(f"dbt-flow: nobody could be told: {redacted(traceback.format_exc())}", file=sys.stderr)
 
 
-def tell_untold(store: FolderStore, ref: RunRef) -> bool:
+def tell_untold(store: Store, ref: RunRef) -> bool:
     """Tell of a run that was settled and never told; says whether it was one."""
     record = RunRecord(store, ref)
     if record.get_text(TOLD) is not None:
@@ -96,7 +96,7 @@ def tell_untold(store: FolderStore, ref: RunRef) -> bool:
     return True
 
 
-def tell_all_untold(store: FolderStore) -> int:
+def tell_all_untold(store: Store) -> int:
     """Look at the last runs of every DAG; gives how many had not been told."""
     found = 0
     for target in store.list("runs"):
@@ -108,7 +108,6 @@ def tell_all_untold(store: FolderStore) -> int:
 def _keep_news(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResult) -> list[str]:
     """Put what is to be told where it cannot be lost; gives what somebody should know of it."""
     store = record.store
-    assert isinstance(store, FolderStore)  # noqa: S101 - tell_others has looked
     there = open_incidents(store, result.target, result.dag)
     told = news(rules, plan, result, there)
     messages = (*told.messages, *done_late(rules, result, there))
@@ -118,7 +117,7 @@ def _keep_news(record: RunRecord, rules: Rules, plan: Plan | None, result: RunRe
     return [*told.silent, *(why for route in routes if (why := missing(route)))]
 
 
-def _earlier(store: FolderStore, ref: RunRef, rules: Rules) -> list[str]:
+def _earlier(store: Store, ref: RunRef, rules: Rules) -> list[str]:
     """Runs before this one that nobody told of, and messages that have been waiting."""
     for before in reversed([*islice(find_runs(store, ref.dag, ref.target), _LOOK_BACK + 1)]):
         if before != ref:
@@ -157,7 +156,7 @@ def _measured(record: RunRecord, rules: Rules, plan: Plan | None, result: RunRes
     )
     measured = measure(rules, plan, result, around)
     if metrics_on(rules):
-        if rules.metrics.get("api") and isinstance(store, FolderStore):
+        if rules.metrics.get("api"):
             agentless.leave(store, result, rules, measured)
         else:
             statsd.send(rules, measured)

@@ -6,6 +6,7 @@ A file that cannot be imported is reported, with its own last words, and does no
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from dbt_flow.errors import DbtFlowError, InputError, Place
@@ -14,7 +15,7 @@ from dbt_flow.serve.listeners import Listening, Subscriber, never_fires, of_dag,
 from dbt_flow.serve.needs_met import with_producers
 from dbt_flow.settings import Settings, dag_files
 from dbt_flow.spec import load_fleet
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.places import store_of
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -44,7 +45,7 @@ class Reader:
                     problems.append(read)
                 else:
                     found.append(read)
-        dags, store = [one for one in found if one.kind == "dag"], FolderStore(self.settings.state)
+        dags, store = [one for one in found if one.kind == "dag"], store_of(self.settings)
         found = [with_producers(one, dags, store) for one in found]
         broken = frozenset(PurePath(file).stem for file in fleet.bad)
         problems += never_fires(found, broken) + _no_effect(found)
@@ -71,7 +72,7 @@ class Reader:
         try:
             facts = read_flow(file, self.settings)
             lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-            return of_flow(facts, shown, lines)
+            return replace(of_flow(facts, shown, lines), owner=self.settings.flow_owners.get(file, ""))
         except DbtFlowError as error:
             return error
 

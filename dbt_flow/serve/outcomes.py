@@ -12,14 +12,11 @@ event loses nothing and doubles nothing. A run that died without a word is settl
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from dbt_flow.errors import DbtFlowError
@@ -30,12 +27,13 @@ from dbt_flow.serve.event import Event
 from dbt_flow.serve.eventlog import EventLog
 from dbt_flow.serve.listeners import finish_name
 from dbt_flow.state.runs import Attempt, RunRecord, RunRef, still_runs
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.store import Store
 
 LAST_WORDS = 60.0
 """Seconds that a run's process may outlive its record before its end is told all the same."""
 LOOK_BACK = 20
 """Runs of a DAG that are looked at when the runtime starts."""
+_RUNS_LESS_OFTEN = 5  # times that ends of runs are looked for between two looks for runs that go on, where a look costs
 
 
 @dataclass(frozen=True)
@@ -106,47 +104,61 @@ class Outcomes:
     """Watches the records of DAG runs. :meth:`tick` is to be called outside transactions."""
 
     log: EventLog
-    store: FolderStore
+    store: Store
     project: str
     branch: str
     open: dict[str, RunRef] = field(default_factory=dict)
     """Runs that go on, by ``Flow/number``."""
-    _folders: dict[str, int] = field(default_factory=dict)
+    _ended: set[str] = field(default_factory=set)
     _waiting: dict[str, Attempt | None] = field(default_factory=dict)
-    _offsets: dict[str, int] = field(default_factory=dict)
+    _heard: dict[str, set[str]] = field(default_factory=dict)
+    """By the key of a log of history, the runs that were heard of."""
+    _marks: dict[str, str] = field(default_factory=dict)
+    _folders: dict[str, str] = field(default_factory=dict)
+    _next_look: float = 0.0
+    _next_runs: float = 0.0
 
     def begin(self, now: float) -> None:
         """Go on where the log was left. A new log begins now: nobody is started by what ended before."""
         began = self.log.cursor("began")
+        logs = {key: self._history(key) for key in self.store.logs("history")}
         with self.log.transaction():
             if began is None:
                 self.log.put_cursor("began", repr(now))
-                for key, size in self._files():
-                    self.log.put_cursor(f"history.{key}", str(size))
-        self._offsets = {key: int(value) for key, value in self.log.cursors("history.").items()}
+                for key, raw in logs.items():
+                    self.log.put_cursor(f"history.{_short(key)}", str(len(raw)))
+        offsets = self.log.cursors("history.")
+        for key, raw in logs.items():
+            offset = int(offsets.get(_short(key), 0))
+            self._heard[key] = set(_runs(raw[: offset if offset <= len(raw) else self._after_the_last_heard(key, raw)]))
         self._unheard(float(began) if began else now)
 
     def tick(self) -> int:
         """Look for what has ended since; gives the number of new events."""
-        self._look_for_runs()
+        now = time.monotonic()
+        if now < self._next_look:
+            return 0
+        self._next_look = now + self.store.look_every
+        if now >= self._next_runs:
+            self._next_runs = now + _RUNS_LESS_OFTEN * self.store.look_every
+            self._look_for_runs()
         found = 0
-        for key, size in self._files():
-            offset = self._offsets.get(key, 0)
-            if size > offset:
-                found += self._read(key, offset)
-            elif size < offset:  # old lines were trimmed, or the file was removed and begun anew
-                self._offsets[key] = self._after_the_last_heard(key)
+        for key, mark in self.store.logs("history").items():
+            if self._marks.get(key) != mark:
+                count, whole = self._read(key)
+                found += count
+                if whole:
+                    self._marks[key] = mark
         return found
 
-    def _after_the_last_heard(self, key: str) -> int:
-        """Where to go on in a file that was written anew: behind the run that was heard last, else at its beginning."""
-        heard = self.log.cursor(f"heard.{key}")
+    def _after_the_last_heard(self, key: str, raw: bytes) -> int:
+        """Where to go on in a log that was written anew: behind the run that was heard last, else at its beginning."""
+        heard = self.log.cursor(f"heard.{_short(key)}")
         offset = position = 0
-        with (self.store.folder / "history" / f"{key}.jsonl").open("rb") as stream:
-            for line in stream:
-                position += len(line)
-                if heard is not None and _run_of(line) == heard:
-                    offset = position
+        for line in raw.splitlines(keepends=True):
+            position += len(line)
+            if heard is not None and _run_of(line) == heard:
+                offset = position
         return offset
 
     def busy(self, dag: str) -> bool:
@@ -155,34 +167,37 @@ class Outcomes:
 
     # ---- history
 
-    def _files(self) -> Iterator[tuple[str, int]]:
-        for target in _entries(self.store.folder / "history"):
-            for entry in _entries(Path(target.path)):
-                if entry.name.endswith(".jsonl"):
-                    with contextlib.suppress(OSError):
-                        yield f"{target.name}/{entry.name[: -len('.jsonl')]}", entry.stat().st_size
+    def _history(self, key: str) -> bytes:
+        return self.store.get(key) or b""
 
-    def _read(self, key: str, offset: int) -> int:
-        target, _, dag = key.partition("/")
-        found = 0
-        with (self.store.folder / "history" / f"{key}.jsonl").open("rb") as stream:
-            stream.seek(offset)
-            for line in stream:
-                if not line.endswith(b"\n"):
-                    break
-                end = self._end(target, dag, line)
-                if end is False:
-                    break
-                crash.point("recorded")
-                offset += len(line)
-                with self.log.transaction():
-                    if isinstance(end, End):
-                        found += sum(self.log.add_event(event) is not None for event in events_of(end))
-                    self.log.put_cursor(f"history.{key}", str(offset))
-                    self.log.put_cursor(f"heard.{key}", _run_of(line) or "")
-                self._offsets[key] = offset
-                crash.point("sent")
-        return found
+    def _read(self, key: str) -> tuple[int, bool]:
+        """Hear of the runs of a log that were not heard of; gives the new events, and whether all lines were taken.
+
+        A line may come to stand before others (machines do not agree on the time), and old ones go: each run is known by name.
+        """
+        target, _, dag = _short(key).partition("/")
+        heard = self._heard.setdefault(key, set())
+        found = offset = 0
+        for line in self._history(key).splitlines(keepends=True):
+            offset += len(line)
+            run = _run_of(line)
+            if not line.endswith(b"\n"):
+                return found, False
+            if run in heard:
+                continue
+            end = self._end(target, dag, line)
+            if end is False:
+                return found, False
+            crash.point("recorded")
+            with self.log.transaction():
+                if isinstance(end, End):
+                    found += sum(self.log.add_event(event) is not None for event in events_of(end))
+                self.log.put_cursor(f"history.{_short(key)}", str(offset))
+                self.log.put_cursor(f"heard.{_short(key)}", run or "")
+            if run is not None:
+                heard.add(run)
+            crash.point("sent")
+        return found, True
 
     def _end(self, target: str, dag: str, line: bytes) -> End | bool | None:
         """What a line of history says; None for a damaged one; False while its process still runs."""
@@ -216,15 +231,16 @@ class Outcomes:
     # ---- runs that go on, and runs that died
 
     def _look_for_runs(self) -> None:
-        for target in _entries(self.store.folder / "runs"):
-            for entry in _entries(Path(target.path)):
-                with contextlib.suppress(OSError):
-                    changed = entry.stat().st_mtime_ns
-                    if self._folders.get(entry.path) != changed:
-                        self._folders[entry.path] = changed
-                        for ref in self._newest(target.name, entry.name):
-                            if not self._settled(ref):
-                                self.open.setdefault(f"{flow_name(ref.dag)}/{ref.number}", ref)
+        for target, dag in self._dags():
+            folder = f"runs/{target}/{dag}"
+            mark = self.store.mark(folder)
+            if mark is not None and self._folders.get(folder) == mark:
+                continue
+            self._folders[folder] = mark or ""
+            for ref in self._newest(target, dag):
+                name = f"{flow_name(ref.dag)}/{ref.number}"
+                if name not in self._ended and not self._settled(ref):
+                    self.open.setdefault(name, ref)
         for name, ref in list(self.open.items()):
             if self._settled(ref):
                 self.open.pop(name)
@@ -243,35 +259,44 @@ class Outcomes:
 
     def _unheard(self, began: float) -> None:
         """Runs that were settled and whose line of history was lost with the process that was about to write it."""
-        for target in _entries(self.store.folder / "runs"):
-            for entry in _entries(Path(target.path)):
-                key = f"{target.name}/{entry.name}"
-                raw = self.store.get(f"history/{key}.jsonl") or b""
-                for ref in self._newest(target.name, entry.name):
-                    result = self.store.folder / ref.folder / "result.json"
-                    heard = f'/{ref.number}"'.encode() in raw
-                    if not heard and result.is_file() and result.stat().st_mtime > began:
-                        end = self._end_of(ref)
-                        if isinstance(end, End):
-                            with self.log.transaction():
-                                for event in events_of(end):
-                                    self.log.add_event(event)
+        for target, dag in self._dags():
+            known = set(_runs(self._history(f"history/{target}/{dag}.jsonl")))
+            for ref in self._newest(target, dag):
+                end = None if ref.number in known or not self._settled(ref) else self._end_of(ref)
+                if isinstance(end, End) and end.at > began:
+                    with self.log.transaction():
+                        for event in events_of(end):
+                            self.log.add_event(event)
+
+    def _dags(self) -> Iterator[tuple[str, str]]:
+        """Targets, each with its DAGs that have run there."""
+        for target in self.store.list("runs"):
+            for dag in self.store.list(f"runs/{target}"):
+                yield target, dag
 
     def _newest(self, target: str, dag: str) -> list[RunRef]:
-        numbers = [entry.name for entry in _entries(self.store.folder / "runs" / target / dag)]
+        numbers = self.store.list(f"runs/{target}/{dag}")
         numbers.sort(key=lambda number: (len(number), number), reverse=True)
         return [RunRef(target, dag, number) for number in numbers[:LOOK_BACK]]
 
     def _settled(self, ref: RunRef) -> bool:
-        return (self.store.folder / ref.folder / "result.json").exists()
+        name = f"{flow_name(ref.dag)}/{ref.number}"
+        if name not in self._ended and "result.json" in self.store.list(ref.folder):
+            self._ended.add(name)
+        return name in self._ended
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError:
-        return []
+def _short(key: str) -> str:
+    """``dev/carrier_risk`` of ``history/dev/carrier_risk.jsonl``."""
+    return key.removeprefix("history/").removesuffix(".jsonl")
+
+
+def _runs(raw: bytes) -> Iterator[str]:
+    """The runs that whole lines of history tell of."""
+    for line in raw.splitlines(keepends=True):
+        run = _run_of(line)
+        if run is not None and line.endswith(b"\n"):
+            yield run
 
 
 def _run_of(line: bytes) -> str | None:

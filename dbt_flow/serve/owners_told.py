@@ -1,7 +1,9 @@
-"""What the runtime noticed and no run can tell by itself goes to the DAG's owner: held, refused, given up, missed, long due.
+"""What the runtime noticed and no run can tell by itself goes to the owner: held, refused, given up, missed, long due.
 
-A run that took place tells its own end. Notices are read by a cursor in the log, so that each is handed on once, also after a
-crash; from there on the outbox of :mod:`dbt_flow.report` keeps it.
+A DAG's run that took place tells its own end; of an ML flow's, that it failed is told here. Whose an ML flow is: the team that
+``flows:`` in dbt_flow.yml names; else the owner of the exposure that its ``@needs`` names, as dbt knows it; else those of the
+DAGs that build what it reads. Notices are read by a cursor in the log, so that each is handed on once, also after a crash;
+from there on the outbox of :mod:`dbt_flow.report` keeps it.
 """
 
 from __future__ import annotations
@@ -10,16 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dbt_flow.errors import DbtFlowError
+from dbt_flow.pipeline.words import standing_of
 from dbt_flow.records import FAILED, RunResult, utc_text
 from dbt_flow.report.lateness import tell_alarm
-from dbt_flow.report.rules import rules_of
+from dbt_flow.report.rules import rules_of, rules_of_flow
 from dbt_flow.serve.eventlog import EventLog
 from dbt_flow.serve.listeners import Listening, Subscriber
 from dbt_flow.settings import Settings
+from dbt_flow.state.places import store_of
 from dbt_flow.state.runs import NO_TARGET
-from dbt_flow.state.store import FolderStore
 
 KINDS = ("held", "refused", "given up", "missed", "long", "waiting")
+OF_FLOWS = (*KINDS, FAILED)
+"""Of a flow that is no DAG also that it failed: nobody else tells that."""
 
 
 @dataclass
@@ -41,14 +46,24 @@ class OwnersTold:
             self.log.put_cursor("owners", str(news[-1]["id"]))
         for notice in news:
             subscriber = listening.by_name.get(notice["subscriber"])
-            if notice["kind"] in KINDS and subscriber is not None and subscriber.dag is not None:
+            if subscriber is not None and notice["kind"] in (KINDS if subscriber.dag else OF_FLOWS):
                 self._tell(subscriber, notice["text"])
 
     def _tell(self, subscriber: Subscriber, text: str) -> None:
-        dag = subscriber.dag
-        assert dag is not None  # noqa: S101 - tick() has looked
-        nobody = RunResult(dag.name, dag.flow_name, "", FAILED, text, dag.target or NO_TARGET, utc_text(), owner=dag.owner)
+        dag, store = subscriber.dag, store_of(self.settings)
+        rules = rules_of(self.settings, dag) if dag else rules_of_flow(self.settings, subscriber.name, self._owners(subscriber))
+        target = (dag.target if dag else None) or NO_TARGET
+        nobody = RunResult(subscriber.name, subscriber.flow, "", FAILED, text, target, utc_text(), owner=rules.owner)
         try:
-            tell_alarm(FolderStore(self.settings.state), rules_of(self.settings, dag), nobody, text, page=False)
+            tell_alarm(store, rules, nobody, text, page=False)
         except (DbtFlowError, OSError, ValueError) as error:  # telling never breaks doing
-            self.say(f"{dag.owner} could not be told: {error}")
+            self.say(f"{rules.owner} could not be told: {error}")
+
+    def _owners(self, subscriber: Subscriber) -> list[str]:
+        """Whose a flow is that is no DAG, first the nearest."""
+        if subscriber.owner or subscriber.needs is None:
+            return [subscriber.owner] if subscriber.owner else []
+        try:
+            return list(standing_of(store_of(self.settings), subscriber.needs).owners)
+        except (DbtFlowError, OSError, ValueError, KeyError):  # what it needs cannot be made out: the page says so
+            return []

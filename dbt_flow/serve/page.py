@@ -20,8 +20,9 @@ from dbt_flow.serve.intake import duration
 from dbt_flow.serve.listeners import Listening, Subscriber
 from dbt_flow.serve.now import Now, next_of, now_of
 from dbt_flow.settings import Settings
+from dbt_flow.state.places import store_of
 from dbt_flow.state.runs import RunRecord, RunRef, find_run
-from dbt_flow.state.store import FolderStore, read_lines
+from dbt_flow.state.store import Store, read_lines
 
 CARD = re.compile(r"/cards/([A-Za-z0-9_.-]{1,100})/([a-z][a-z0-9_]{0,99})/([A-Za-z0-9_-]{1,60})\Z")
 OF = re.compile(r"/of/([A-Za-z][A-Za-z0-9_]{0,99})\Z")
@@ -46,7 +47,7 @@ class Pages:
 
     def __init__(self, settings: Settings, runtime: Source) -> None:
         self.settings, self.runtime = settings, runtime
-        self.store = FolderStore(settings.state)
+        self.store = store_of(settings)
 
     @cached_property
     def _template(self) -> jinja2.Template:
@@ -193,7 +194,7 @@ def _label(name: str) -> str:
     return f"schedule of {name.rpartition('.')[2]}" if name.startswith("dbt_flow.schedule.") else name
 
 
-def _tail(store: FolderStore, key: str) -> Sequence[dict[str, Any]]:
+def _tail(store: Store, key: str) -> Sequence[dict[str, Any]]:
     try:
         return [line for line in read_lines(store, key) if "run" in line][-8:]
     except (DbtFlowError, OSError):

@@ -11,7 +11,7 @@ from dbt_flow.report.rounds import go_round
 from dbt_flow.report.rules import rules_of
 from dbt_flow.settings import Settings
 from dbt_flow.spec import load_fleet
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.places import store_of
 
 _EVERY = 60.0
 
@@ -35,7 +35,7 @@ class Rounds:
     def _round(self, now: float) -> None:
         try:
             known = [(rules_of(self.settings, dag), dag.target) for dag in load_fleet(self.settings).dags]
-            for said in go_round(FolderStore(self.settings.state), known, datetime.fromtimestamp(now, timezone.utc)):
+            for said in go_round(store_of(self.settings), known, datetime.fromtimestamp(now, timezone.utc)):
                 self.say(said)
         except (DbtFlowError, OSError) as error:
             self.say(f"nobody could look who is late: {error}")

@@ -37,6 +37,7 @@ from dbt_flow.serve.rounds_made import Rounds
 from dbt_flow.serve.starter import Starter
 from dbt_flow.serve.watchman import Watchman
 from dbt_flow.settings import Settings
+from dbt_flow.state.places import store_of
 from dbt_flow.state.store import FolderStore
 
 ADDRESS = "serve/address.json"
@@ -152,9 +153,9 @@ class Runtime:
         state = self.settings.state
         self.log = EventLog(state)
         self.reader = Reader(self.settings)
-        self.outcomes = Outcomes(self.log, FolderStore(state), self.settings.project, self.reader.branch)
+        self.outcomes = Outcomes(self.log, store_of(self.settings), self.settings.project, self.reader.branch)
         self.flow_ends = FlowEnds(self.log, self.settings)
-        self.intake = Intake(self.log, self.listening, self.outcomes.busy, NeedsMet(self.log, FolderStore(state)))
+        self.intake = Intake(self.log, self.listening, self.outcomes.busy, NeedsMet(self.log, store_of(self.settings)))
         self.clockwork = Clockwork(self.intake)
         self.executor = Executor(self.log, self.starter, state / "serve" / "tries", self.options.jobs, busy=self.outcomes.busy)
         self.watchman = Watchman(self.log, self.outcomes)

@@ -20,7 +20,7 @@ from dbt_flow.serve.eventlog import Delivery
 from dbt_flow.serve.listeners import Subscriber
 from dbt_flow.serve.outcomes import End
 from dbt_flow.settings import Settings
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.places import store_of
 
 DECORATOR = "dbt_flow_trigger"
 TAG = "dbt_flow_delivery"
@@ -133,7 +133,7 @@ class MetaflowStarter:
     def _of_dag(self, order: Order, run: str, code: int | None) -> Outcome:
         from dbt_flow.pipeline.settle import settle_dead  # noqa: PLC0415 - loads the card's side, when a run has ended
 
-        store, deadline = FolderStore(self.settings.state), time.monotonic() + _SETTLE_WITHIN
+        store, deadline = store_of(self.settings), time.monotonic() + _SETTLE_WITHIN
         flow, _, number = run.partition("/")
         result = settle_dead(store, order.subscriber.name, number, flow)
         while result is None and time.monotonic() < deadline:

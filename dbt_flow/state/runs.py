@@ -113,11 +113,11 @@ class RunRecord:
 
     def node_started(self, attempt: int, node: str, at: str) -> None:
         """Note that a node is being built."""
-        self._append(attempt, {"start": node, "at": at})
+        self._append(attempt, {"start": node, "at": at}, soon=True)
 
     def node_ended(self, attempt: int, result: NodeResult) -> None:
         """Note what became of a node."""
-        self._append(attempt, {"end": result.to_dict()})
+        self._append(attempt, {"end": result.to_dict()}, soon=True)
 
     def step_left(self, attempt: int, left: Mapping[str, Any]) -> None:
         """Note how one step's attempt ended, in a run of several."""
@@ -137,13 +137,14 @@ class RunRecord:
 
     def settle(self, result: RunResult) -> bool:
         """Write the result unless there is one; says whether this call wrote it."""
+        self.store.flush()
         written = self.store.put_if_absent(f"{self.ref.folder}/result.json", encode(result.to_dict()))
         if written:
             remember(self.store, self.ref.target, self.ref.dag, result)
         return written
 
-    def _append(self, attempt: int, line: dict[str, Any]) -> None:
-        self.store.append(f"{self.ref.folder}/{_log_name(attempt, self.step)}", encode(line) + b"\n")
+    def _append(self, attempt: int, line: dict[str, Any], *, soon: bool = False) -> None:
+        self.store.append(f"{self.ref.folder}/{_log_name(attempt, self.step)}", encode(line) + b"\n", soon=soon)
 
     # ---- reading
 

@@ -1,16 +1,19 @@
-"""Where documents are kept: six verbs, and a folder that has them.
+"""Where documents are kept: a few verbs, and a folder that has them (:mod:`.bucket` has them too).
 
 Keys are relative paths with ``/``. A reader never sees half a document: ``put`` writes beside and renames. ``append`` is for
-logs, of several writers too; a line that a crash cut short is dropped by :func:`read_lines`.
+logs, whose keys end with ``.jsonl``, of several writers too; a line that a crash cut short is dropped by :func:`read_lines`.
 """
 
 from __future__ import annotations
 
+import builtins
 import errno
 import fcntl
 import json
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,18 +38,48 @@ class Store(Protocol):
     def list(self, prefix: str) -> list[str]:
         """The names directly under ``prefix``, sorted; no order of time is promised."""
 
-    def append(self, key: str, value: bytes) -> None:
-        """Add to the end."""
+    def older(self, prefix: str, seconds: float) -> builtins.list[str]:
+        """Of the documents directly under ``prefix`` those that were written longer ago than that, sorted."""
+
+    def drop(self, key: str) -> None:
+        """Remove a document, or a log, or all that is under a prefix; nothing there is no error."""
+
+    def append(self, key: str, value: bytes, *, soon: bool = False) -> None:
+        """Add to the end of a log; with ``soon`` it may be on its way when this returns, until :meth:`flush`."""
+
+    def flush(self) -> None:
+        """Return when all that was appended ``soon`` is kept."""
 
     def trim(self, key: str, keep: int) -> None:
         """Keep the last ``keep`` lines of a log; a line that somebody appends meanwhile is not lost."""
+
+    def logs(self, prefix: str) -> dict[str, str]:
+        """The keys of all logs under ``prefix``, at any depth, each with a mark that is another when the log has changed."""
+
+    def mark(self, prefix: str) -> str | None:
+        """A mark that is another when a name directly under ``prefix`` has come or gone; None where that costs a listing."""
+
+    @property
+    def local(self) -> FolderStore:
+        """What this machine alone can know: locks, and files of its processes."""
+
+    @property
+    def look_every(self) -> float:
+        """Seconds between two looks of who waits for news; 0 where a look costs nothing."""
 
 
 class FolderStore:
     """A store in a folder. Everything in it is for its owner alone (0700, 0600): results can quote data."""
 
+    look_every = 0.0
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @property
+    def local(self) -> FolderStore:
+        """Itself."""
+        return self
 
     def __repr__(self) -> str:
         return f"FolderStore({str(self.folder)!r})"
@@ -102,7 +135,47 @@ class FolderStore:
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
-    def append(self, key: str, value: bytes) -> None:
+    def older(self, prefix: str, seconds: float) -> builtins.list[str]:
+        """See :class:`Store`."""
+        before, found = time.time() - seconds, []
+        for name in self.list(prefix):
+            with suppress(OSError):
+                if (self.folder / prefix / name).stat().st_mtime < before:
+                    found.append(name)
+        return found
+
+    def drop(self, key: str) -> None:
+        """See :class:`Store`."""
+        file = self.folder / key
+        if file.is_dir():
+            shutil.rmtree(file, ignore_errors=True)
+            return
+        with _disk(file), suppress(FileNotFoundError, NotADirectoryError):
+            file.unlink()
+
+    def logs(self, prefix: str) -> dict[str, str]:
+        """See :class:`Store`."""
+        found = {}
+        for folder, _, names in os.walk(self.folder / prefix):
+            for name in names:
+                file = Path(folder, name)
+                if name.endswith(".jsonl") and name[0] != ".":
+                    with suppress(OSError):
+                        facts = file.stat()
+                        found[file.relative_to(self.folder).as_posix()] = f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ino}"
+        return found
+
+    def mark(self, prefix: str) -> str | None:
+        """See :class:`Store`."""
+        try:
+            return str((self.folder / prefix).stat().st_mtime_ns)
+        except OSError:
+            return "-"
+
+    def flush(self) -> None:
+        """See :class:`Store`; here ``soon`` is at once."""
+
+    def append(self, key: str, value: bytes, *, soon: bool = False) -> None:  # noqa: ARG002 - a folder needs no time
         """See :class:`Store`; one write call, so that a line is whole unless the disk is full or the machine dies in it.
 
         A line that was cut short is ended first: it must not spoil the next one.

@@ -42,7 +42,7 @@ class Moto:
             "AWS_ENDPOINT_URL": self.url,
             "METAFLOW_S3_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_SECRET_ACCESS_KEY": "moto-asks-for-some",
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": "/dev/null",
@@ -67,7 +67,7 @@ class Moto:
             endpoint_url=self.url,
             region_name=REGION,
             aws_access_key_id="testing",
-            aws_secret_access_key="testing",
+            aws_secret_access_key="moto-asks-for-some",
         )
 
     def objects(self, prefix: str = "") -> dict[str, bytes]:
