@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from metaflow import trigger_on_finish
 
 from dbt_flow.errors import InputError
+from dbt_flow.ml.guard import guard
 from dbt_flow.ml.receipts import Receipts
 from dbt_flow.plan.needs import ACCEPTED, ATTRIBUTE, Contract
 from dbt_flow.records import flow_name
@@ -32,7 +33,8 @@ def needs(
     """Say what a flow reads. ``dbt-flow serve`` starts it when all of that is good, and holds it, with the reason, when not.
 
     With ``dags`` it also becomes Metaflow's ``@trigger_on_finish``, so that Argo Workflows starts it when they are good in
-    full. Wherever it was started, ``self.receipts`` lets it read only what is good.
+    full. Wherever it was started, its first step does not run when something is not good, and ``self.receipts`` reads only
+    what is.
 
     :param dags: names of DAGs; without ``tables`` and ``exposure`` it needs all that they build
     :param tables: models, seeds, snapshots: names, ids or relations
@@ -53,6 +55,7 @@ def needs(
     def decorate(flow: type[F]) -> type[F]:
         setattr(flow, ATTRIBUTE, contract.to_dict())
         flow.receipts = property(_receipts)  # type: ignore[attr-defined]
+        guard(flow)
         if contract.dags:
             flows = [flow_name(name) if name[0].islower() else name for name in contract.dags]
             arguments: dict[str, Any] = {"flow": flows[0]} if len(flows) == 1 else {"flows": flows}

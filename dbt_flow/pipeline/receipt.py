@@ -196,7 +196,7 @@ def _as_it_was(record: RunRecord, facts: dict[str, Any], became: NodeResult, dee
 
 def _exposures(plan: Plan) -> list[dict[str, Any]]:
     found = [node for node in plan.surroundings if node.type == "exposure"]
-    return [{"id": node.id, "name": node.name, "parents": list(node.parents)} for node in found]
+    return [{"id": node.id, "name": node.name, "parents": list(node.parents), "owner": node.owner} for node in found]
 
 
 def _sources(record: RunRecord, plan: Plan) -> list[dict[str, Any]]:

@@ -24,6 +24,8 @@ class Standing:
     """By node id; by the name that was said, for what no run knows."""
     producers: dict[str, tuple[str, ...]]
     """The DAGs that build them, each with the ids that it builds."""
+    owners: tuple[str, ...] = ()
+    """Whose it is to look, first the nearest: the owner of the exposure, as dbt knows it, then those of the DAGs."""
 
 
 def standing_of(store: Store, contract: Contract) -> Standing:
@@ -66,7 +68,16 @@ def standing_of(store: Store, contract: Contract) -> Standing:
         dag = receipt["dag"]
         if not contract.dags or dag in contract.dags:
             producers[dag] = (*producers.get(dag, ()), key)
-    return Standing(target, words, producers)
+    owners = [*_owners(contract, said), *(said[dag]["owner"] for dag in sorted(producers) if dag in said)]
+    return Standing(target, words, producers, tuple(dict.fromkeys(owner for owner in owners if owner)))
+
+
+def _owners(contract: Contract, latest: dict[str, Receipt]) -> Iterator[str]:
+    """Who owns the exposure, in dbt."""
+    for said in latest.values():
+        for item in said["exposures"]:
+            if contract.exposure and contract.exposure in (item["id"], item["name"]):
+                yield str(item.get("owner") or "")
 
 
 def _whole(contract: Contract, receipt: Receipt) -> tuple[tuple[str, str], ...]:

@@ -6,8 +6,8 @@ It holds names of environment variables where secrets are; never a secret.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -88,8 +88,22 @@ def rules_of(settings: Settings, dag: Dag) -> Rules:
         alerts=_plain(said.alerts),
         metrics=_plain(said.metrics),
         links=dict(said.links),
-        owners={team: {k: v for k, v in contacts.items() if k != "description"} for team, contacts in settings.owners.items()},
+        owners=_teams(settings),
     )
+
+
+def _teams(settings: Settings) -> dict[str, dict[str, str]]:
+    return {team: {k: v for k, v in contacts.items() if k != "description"} for team, contacts in settings.owners.items()}
+
+
+def rules_of_flow(settings: Settings, flow: str, owners: Sequence[str]) -> Rules:
+    """What is said of a flow that is no DAG: its owner is the first of ``owners`` that is a team, and hears of it."""
+    said = settings.destinations
+    known = Rules(
+        dag=flow, project=settings.project, alerts=_plain(said.alerts), links=dict(said.links), owners=_teams(settings)
+    )
+    owner = next((owner for owner in owners if known.contact(owner)), next(iter(owners), ""))
+    return replace(known, owner=owner)
 
 
 def over(terms: Mapping[str, str], today: date) -> bool:

@@ -19,6 +19,8 @@ from dbt_flow.serve.eventlog import OPEN, EventLog
 from dbt_flow.serve.listeners import Listening, Subscriber, Wait
 from dbt_flow.serve.needs_met import NeedsMet
 
+LOOK_EVERY = 30.0
+"""Seconds between two looks at what held flows need."""
 _NUMBERS: Mapping[str, Callable[[Any], Any]] = {"int": int, "float": float}
 
 
@@ -37,6 +39,7 @@ class Intake:
     """Whether a run of that subscriber goes on that the runtime did not start."""
     needs: NeedsMet | None = None
     """Judges whether flows with ``@needs`` have what they need; None where they wait as others do."""
+    _looked: float = 0.0
     _moments: dict[str, float | None] = field(default_factory=dict)
     """For each listener that looks at the clock: when it has something to do next."""
 
@@ -69,6 +72,10 @@ class Intake:
 
     def tick(self, now: float) -> None:
         """Let the clock run for those who look at it."""
+        if self.needs is not None and abs(now - self._looked) >= LOOK_EVERY:
+            self._looked = now
+            for subscriber in self.listening.subscribers:
+                self._look_again(self.needs, subscriber, now)
         for name, moment in self._moments.items():
             if moment is not None and moment <= now:
                 subscriber = self.listening.by_name[name]
@@ -93,6 +100,16 @@ class Intake:
         return True
 
     # ---- inside
+
+    def _look_again(self, needs: NeedsMet, subscriber: Subscriber, now: float) -> None:
+        """Of a flow with ``@needs`` that is held, or waits: what it reads grows old, or is mended by other means than a run."""
+        found = needs.look_again(subscriber, now)
+        if found is not None:
+            decided, standing = found
+            arrived = self.log.standing(subscriber.name).arrived
+            self.log.put_standing(subscriber.name, standing)
+            if decided.kind == "start":
+                self._start(subscriber, Action("start", arrived), now)
 
     def _judge(self, needs: NeedsMet, subscriber: Subscriber, event: Event, now: float) -> str:
         """Of a flow with ``@needs``: the records say whether it starts."""

@@ -210,7 +210,6 @@ def of_flow(read: Mapping[str, Any], file: str, lines: Sequence[str]) -> Subscri
         "flow",
         flow,
         file,
-        owner=str(read.get("owner") or ""),
         project=project,
         branch=branch,
         waits=tuple(waits),

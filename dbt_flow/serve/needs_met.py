@@ -7,19 +7,22 @@ event that comes twice, late or after a crash changes nothing. A run that mends 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.words import Standing as TablesStanding
 from dbt_flow.pipeline.words import standing_of
-from dbt_flow.plan.needs import Decided, brings_news, decide
+from dbt_flow.plan.needs import Decided, brings_news, decide, too_old
 from dbt_flow.records import flow_name
 from dbt_flow.serve.core import Arrival, Listener, Standing
 from dbt_flow.serve.event import Event
 from dbt_flow.serve.eventlog import EventLog
 from dbt_flow.serve.listeners import Subscriber, Wait
 from dbt_flow.state.store import Store
+
+_AGE = re.compile(r"[\d.]+ h old")
 
 
 @dataclass
@@ -52,16 +55,46 @@ class NeedsMet:
             return self._held(subscriber, standing, list(decided.reasons), now)
         if decided.kind == "wait":
             return decided, standing
-        self._say(subscriber, "")
         if decided.kind == "start":
-            self.log.put_cursor(f"needs.fired.{subscriber.name}", json.dumps(dict(decided.builds), sort_keys=True))
-            return decided, Standing(fired=now)
+            return self._started(subscriber, decided, now)
+        self._say(subscriber, "")
         return decided, replace(standing, arrived={}, held=None)
+
+    def look_again(self, subscriber: Subscriber, now: float) -> tuple[Decided, Standing] | None:
+        """What becomes of one that is held, or waits with some of what it needs, as time passes; None when nothing changed.
+
+        A table grows too old while another is waited for; a receipt is mended, or ``accept`` says more than it did.
+        """
+        before = self.log.standing(subscriber.name)
+        if subscriber.needs is None or (before.held is None and not before.arrived):
+            return None
+        fired: Mapping[str, str] = json.loads(self.log.cursor(f"needs.fired.{subscriber.name}") or "{}")
+        try:
+            tables = standing_of(self.store, subscriber.needs)
+        except (DbtFlowError, OSError, ValueError, KeyError):
+            return None  # it was told when it was held
+        owed = [flow_name(dag) for dag in tables.producers]
+        decided = decide(subscriber.needs, _flows(subscriber, before.arrived), owed, tables.words, fired, now)
+        if decided.kind == "wait":
+            old = [too_old(subscriber.needs, word.name, word.checked, now) for word in tables.words.values() if word]
+            reasons = [f"waits for {', '.join(decided.reasons)}", *(one for one in old if one)]
+            return self._held(subscriber, before, reasons, now) if len(reasons) > 1 else None
+        if decided.kind == "hold":
+            return self._held(subscriber, before, list(decided.reasons), now)
+        if decided.kind == "start" and before.held is not None:
+            return self._started(subscriber, decided, now)
+        return None
+
+    def _started(self, subscriber: Subscriber, decided: Decided, now: float) -> tuple[Decided, Standing]:
+        self._say(subscriber, "")
+        self.log.put_cursor(f"needs.fired.{subscriber.name}", json.dumps(dict(decided.builds), sort_keys=True))
+        return decided, Standing(fired=now)
 
     def _held(self, subscriber: Subscriber, standing: Standing, reasons: Sequence[str], now: float) -> tuple[Decided, Standing]:
         held = now if standing.held is None else standing.held
         text = "; ".join(reasons[:5]) + (f"; and {len(reasons) - 5} more" if len(reasons) > 5 else "")
-        if self.log.cursor(f"needs.why.{subscriber.name}") != text:
+        told = self.log.cursor(f"needs.why.{subscriber.name}") or ""
+        if _AGE.sub("", told) != _AGE.sub("", text):  # that it grows older is no news
             self.log.notice(now, subscriber.name, "held", f"{subscriber.name} is held: {text}")
         self._say(subscriber, text)
         return Decided("hold", (text,)), replace(standing, held=held)

@@ -7,7 +7,6 @@ here is an author's code imported, never in the server.
 from __future__ import annotations
 
 import json
-import os
 import runpy
 import sys
 from pathlib import Path
@@ -45,7 +44,6 @@ def main(file: str, out: str) -> None:
         **flow_facts(made[-1]),
         "project": current.get("project_name"),
         "branch": current.get("branch_name"),
-        "owner": os.environ.get("METAFLOW_OWNER"),
         "needs": getattr(made[-1], NEEDS, None),
     }
     Path(out).write_text(json.dumps(facts, default=str), encoding="utf-8")
