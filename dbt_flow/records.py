@@ -138,6 +138,37 @@ class Node(Record):
 
 
 @dataclass(frozen=True)
+class Member(Record):
+    """One member of dbt's graph, as a look over a whole project needs it: without its code, for there may be thousands."""
+
+    id: str
+    type: str
+    name: str
+    package: str
+    path: str
+    """The file that defines it, relative to the dbt project."""
+    patch: str | None = None
+    """The YAML file that describes it, relative to the dbt project, where that is another."""
+    parents: tuple[str, ...] = ()
+    relation: str | None = None
+    """As :attr:`Node.relation`."""
+    tests: str | None = None
+    """As :attr:`Node.tests`."""
+    inlined: bool = False
+    group: str | None = None
+    owner: str | None = None
+    owner_by: str | None = None
+    claims: tuple[str, ...] = ()
+    """``meta.dag``: the DAGs to which it says that it belongs."""
+    ignored: Mapping[str, Any] = field(default_factory=dict)
+    """``meta.lint.ignore``: the findings that it is not to have, each with a reason."""
+    freshness: bool = False
+    """Of a source: whether it says how fresh it must be."""
+    dated: bool = False
+    """Of a source: whether dbt can find out when it was loaded."""
+
+
+@dataclass(frozen=True)
 class Target(Record):
     """Where dbt builds: one output of the profile, without its secrets."""
 

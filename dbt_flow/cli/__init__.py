@@ -58,6 +58,7 @@ VERBS = {
     "artifacts": Verb("artifacts", "on call", "Fetch dbt's artifacts of a run: manifest, run results."),
     "events": Verb("events", "on call", "Publish, list and replay events."),
     "init": Verb("init", "fleet", "Make a dbt_flow.yml and a first DAG for a dbt project."),
+    "lint": Verb("lint", "fleet", "Check the whole fleet: what no DAG builds, what two do, who does not wait."),
     "metaflow": Verb("metaflow", "fleet", "Pass a command on to a DAG's Metaflow flow."),
 }
 

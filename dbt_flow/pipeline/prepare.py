@@ -194,10 +194,17 @@ def check_selections(settings: Settings, dags: Sequence[Dag], phase: Phase = lam
 
 
 def parse_fleet(
-    settings: Settings, dags: Sequence[Dag], errors: list[DbtFlowError], phase: Phase = lambda _: None
+    settings: Settings,
+    dags: Sequence[Dag],
+    errors: list[DbtFlowError],
+    phase: Phase = lambda _: None,
+    known: dict[str, Parsed | None] | None = None,
 ) -> Iterator[tuple[Job, Parsed]]:
-    """Each DAG with its parsed project; a project that does not parse is one error, whatever number of DAGs it has."""
-    known: dict[str, Parsed | None] = {}
+    """Each DAG with its parsed project; a project that does not parse is one error, whatever number of DAGs it has.
+
+    :param known: what an earlier call parsed; it is not parsed again
+    """
+    known = {} if known is None else known
     for dag in dags:
         try:
             job = Job.of(settings, dag)

@@ -28,6 +28,8 @@ class Fleet:
     files: tuple[Path, ...]
     bad: dict[str, tuple[DbtFlowError, ...]] = field(default_factory=dict)
     """The file of each DAG that cannot be used, with the reasons."""
+    misfits: tuple[Dag, ...] = ()
+    """DAGs whose files read well and that do not go with the others, as with an owner who is not there or a circle."""
 
     def names(self) -> tuple[str, ...]:
         """Of the good ones."""
@@ -75,6 +77,8 @@ class _Loader:
         for path in self.files:
             self.flows.setdefault(flow_name(path.stem).casefold(), []).append(path)
         self.documents: dict[Path, Document] = {}
+        self.read_well: dict[Path, Dag] = {}
+        """DAGs that are good by themselves, whatever is wrong between them and others."""
 
     def find(self, name: str) -> Path:
         """The file that a person means by ``name``."""
@@ -108,6 +112,8 @@ class _Loader:
         dag, found = build(merge(defaults, document), path.stem)
         errors += found
         if dag is not None:
+            if not errors:
+                self.read_well[path] = dag
             errors += self.against_others(dag, path)
         return (None if errors else dag), _once(errors)
 
@@ -181,7 +187,8 @@ class _Loader:
         errors = [error for found in bad.values() for error in found]
         if not chosen:
             errors += [*self.defaults(), *self.folder()]
-        return Fleet(good, tuple(_once(errors)), tuple(self.warnings(good)), files, bad)
+        misfits = tuple(dag for path, dag in self.read_well.items() if path in files and self.settings.shown(path) in bad)
+        return Fleet(good, tuple(_once(errors)), tuple(self.warnings(good)), files, bad, misfits)
 
     def defaults(self) -> list[DbtFlowError]:
         """What is wrong with defaults files in themselves, whether a DAG uses them or not."""

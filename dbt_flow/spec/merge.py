@@ -12,7 +12,7 @@ from dbt_flow.errors import Place
 from dbt_flow.settings import DEFAULTS_FILE
 from dbt_flow.yamlfile import Document, KeyPath
 
-DEEP = frozenset({"vars", "params", "resources", "tests", "alerts"})
+DEEP = frozenset({"vars", "params", "resources", "tests", "alerts", "lint"})
 """Mappings that are merged key by key; any other value replaces the one from farther up."""
 
 DEPTH = 4

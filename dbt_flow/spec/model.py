@@ -53,6 +53,14 @@ class Alerts(Strict):
     notify: Literal["error", "warn", "off"] = Field(default="error", description="What sends the owner a message.")
 
 
+class Lint(Strict):
+    """What ``dbt-flow lint`` is not to tell of this DAG."""
+
+    ignore: dict[str, str | None] = Field(
+        default={}, description="Code of a finding: the reason for which it is meant.", examples=[{"built-twice": "by both"}]
+    )
+
+
 class Isolate(Strict):
     """Models that each run as a Metaflow step of their own: a selection with what it needs."""
 
@@ -163,6 +171,11 @@ class DagKeys(Strict):
     done_by: TimeOfDay | None = Field(default=None, description="The time of day by which it must be done.", examples=["07:00"])
     alerts: Alerts = Field(
         default=Alerts(), description="What pages the owner, and what sends a message.", examples=[{"page": "error"}]
+    )
+    lint: Lint = Field(
+        default=Lint(),
+        description="Findings of dbt-flow lint that are meant, each with the reason.",
+        examples=[{"ignore": {"built-twice": "by hand, after an incident"}}],
     )
 
     @model_validator(mode="after")

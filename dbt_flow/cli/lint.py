@@ -1,0 +1,173 @@
+"""``dbt-flow lint``: what is wrong between the DAGs of a fleet, dbt and the past. One parse; nothing is built."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dbt_flow.cli.terminal import Context, console, emit_json, report
+from dbt_flow.settings import Settings
+from dbt_flow.spec import Fleet, load_fleet
+
+if TYPE_CHECKING:
+    from dbt_flow.pipeline.linting import Linted, Listeners
+    from dbt_flow.plan.lint.found import Finding
+
+_SHOWN = 50  # findings of one code in one file that the text shows
+_EVERY = 2.0  # seconds between two lines of progress without a terminal
+
+
+@click.command("lint", short_help="Check the whole fleet.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+@click.option("--rules", is_flag=True, help="Show the rules and why each is there, and end.")
+@click.pass_obj
+def command(context: Context, as_json: bool, rules: bool) -> int:
+    """Check all DAGs together: tables in no DAG or in two, reading without waiting, schedules, owners, tests that never run.
+
+    dbt parses the project once and selects for each DAG; no warehouse is asked, and nothing is built. The exit code is 1 when
+    there is a finding, 2 when something cannot be read, 0 otherwise. A finding that is meant is silenced, with a reason.
+    """
+    if rules:
+        return _rules(as_json)
+    settings = context.settings
+    fleet = load_fleet(settings)
+    from dbt_flow.pipeline.linting import Linter  # loads dbt
+
+    with _progress() as phase:
+        if settings.flows:
+            phase("reading the ML flows")
+        listeners = _listeners(settings, fleet)
+        linter = Linter(settings, datetime.now(timezone.utc), phase)
+        linted = linter.lint(fleet, listeners)
+    _show(linted, as_json)
+    return 2 if linted.errors else 1 if linted.findings else 0
+
+
+def _listeners(settings: Settings, fleet: Fleet) -> Listeners:
+    """Who among the ML flows waits for whom, and what is wrong with their files and triggers."""
+    from dbt_flow.pipeline.linting import Listeners
+    from dbt_flow.plan.lint.landscape import Waiter
+
+    if not settings.flows:
+        return Listeners()
+    from dbt_flow.serve.flow_reading import Reader  # reads ML flows, each in a process of its own
+
+    listening = Reader(settings).read()
+    told = {str(error) for error in fleet.errors}
+    problems = [problem for problem in listening.problems if str(problem) not in told]
+    named = {dag.flow_name: dag.name for dag in (*fleet.dags, *fleet.misfits)}
+    waiters = []
+    for one in listening.subscribers:
+        if one.kind == "flow":
+            # A flow that names tables waits for whoever builds them; which DAGs these are, nobody knows before they ran.
+            said = () if one.needs is not None and not one.needs.dags else one.waits
+            waits = tuple(named.get(wait.flow, wait.flow) for wait in said if wait.kind == "run")
+            waiters.append(Waiter(one.name, waits, one.rule.any))
+    deaf = tuple(problem for problem in problems if problem.code == "never-fires")
+    return Listeners(tuple(waiters), deaf, tuple(problem for problem in problems if problem.code != "never-fires"))
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """What goes on: on a terminal a line that moves, elsewhere a line every few seconds."""
+    if sys.stderr.isatty():
+        with console().status("reading the DAG files") as status:
+            yield lambda words: status.update(words) if words else None
+        return
+    last = [time.monotonic()]
+
+    def line(words: str) -> None:
+        if words and time.monotonic() - last[0] >= _EVERY:
+            click.echo(words, err=True)
+            last[0] = time.monotonic()
+
+    yield line
+
+
+def _show(linted: Linted, as_json: bool) -> None:
+    findings = linted.findings
+    if as_json:
+        document: dict[str, Any] = {"findings": [finding.to_dict() for finding in findings]}
+        if linted.errors:
+            document["errors"] = [error.to_dict() for error in linted.errors]
+        emit_json(document)
+        report(linted.errors)
+    else:
+        report(linted.errors, stdout=True)
+        for file, group in groupby(findings, key=lambda finding: finding.file):
+            _file(file, list(group))
+    for note in linted.notes:
+        click.echo(note, err=True)
+    if not as_json:
+        _end(linted)
+
+
+def _file(file: str | None, findings: list[Finding]) -> None:
+    """One file's findings, in the width of the window."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    screen = Console(highlight=False, markup=False)
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    seen: Counter[str] = Counter()
+    for finding in findings:
+        seen[finding.code] += 1
+        if seen[finding.code] > _SHOWN:
+            continue
+        style = "red" if finding.severity == "error" else "yellow"
+        told = Text.assemble(finding.message, ("\n-> " + finding.fix, "cyan"))
+        table.add_row(Text(str(finding.line or "-"), style="dim"), Text(finding.code, style=style), told)
+    screen.print(Text(file or "the fleet", style="bold"))
+    screen.print(table)
+    for code, number in seen.items():
+        if number > _SHOWN:
+            screen.print(Text(f"and {number - _SHOWN} more {code}; --json has them all", style="dim"))
+    screen.print()
+
+
+def _end(linted: Linted) -> None:
+    """The count, and what to type next."""
+    kinds = Counter(finding.severity for finding in linted.findings)
+    dags = _count(len(linted.land.dags), "DAG")
+    if not linted.findings:
+        click.echo(f"{dags}, {_count(len(linted.errors), 'error')}" if linted.errors else f"{dags}, no findings")
+        return
+    parts = ", ".join(_count(number, severity) for severity, number in sorted(kinds.items()))
+    files = _count(len({finding.file for finding in linted.findings}), "file")
+    click.echo(f"{dags}: {_count(len(linted.findings), 'finding')} ({parts}) in {files}")
+    click.echo("Next: mend them, or say with a reason that they are meant; why each rule is there: dbt-flow lint --rules")
+
+
+def _rules(as_json: bool) -> int:
+    from dbt_flow.plan.lint.rulebook import RULES
+
+    if as_json:
+        keys = ("code", "severity", "why", "example")
+        emit_json({"rules": [{key: getattr(rule, key) for key in keys} for rule in RULES.values()]})
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("code", "severity", "why"):
+        table.add_column(column, overflow="fold", no_wrap=column == "code")
+    for rule in RULES.values():
+        table.add_row(rule.code, rule.severity, rule.why)
+    Console(highlight=False, markup=False).print(table)
+    return 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
