@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -68,7 +68,7 @@ class _Reader:
         kind = contents.resource_type(node)
         config = getattr(node, "config", None)
         is_test = kind == "test"
-        owner, owner_by = self.owner(node)
+        owner, owner_by = owner_of(node, self.groups)
         return Node(
             id=key,
             type=kind,
@@ -92,23 +92,27 @@ class _Reader:
             inlined=self.inlined(key),
         )
 
-    def owner(self, node: Any) -> tuple[str | None, str | None]:
-        """``meta.owner``, else the owner of its group; an exposure's own. With the rule that gave it."""
-        named = contents.meta(node).get("owner")
-        if named:
-            return str(named), "meta"
-        group = self.groups.get(getattr(node, "group", None))
-        holder = group.owner if group is not None else getattr(node, "owner", None)
-        found = getattr(holder, "name", None) or getattr(holder, "email", None)
-        owner = ", ".join(_words(found)) or None
-        return owner, ("group" if group is not None else "exposure") if owner else None
-
     def tested(self, node: Any) -> str | None:
         """The node that dbt attached the test to, else its last parent in topological order."""
         attached = getattr(node, "attached_node", None)
         if attached in self.all:
             return str(attached)
         return max(self.parents[node.unique_id], key=lambda key: self.position.get(key, -1), default=None)
+
+
+def owner_of(node: Any, groups: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """``meta.owner``, else the owner of its group; an exposure's own. With the rule that gave it.
+
+    :param groups: dbt's groups by name
+    """
+    named = contents.meta(node).get("owner")
+    if named:
+        return str(named), "meta"
+    group = groups.get(str(getattr(node, "group", None)))
+    holder = group.owner if group is not None else getattr(node, "owner", None)
+    found = getattr(holder, "name", None) or getattr(holder, "email", None)
+    owner = ", ".join(_words(found)) or None
+    return owner, ("group" if group is not None else "exposure") if owner else None
 
 
 def _words(value: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,23 @@ def selection_of(
             f"selector {selector} stands beside select or exclude; dbt would leave those out without a word",
             hint="use one or the other, or write the exclusion into the selector in selectors.yml",
         )
+    return _asked(parsed, _command(parsed, include, exclude, selector, state), selection.selected_by_build)
+
+
+def sources_of(parsed: Parsed, include: tuple[str, ...]) -> Selection:
+    """The sources that ``dbt source freshness --select INCLUDE`` would ask, and those that say nothing of their freshness.
+
+    :raises ProjectError: ``dbt-selector`` with dbt's complaint.
+    """
+    return _asked(parsed, _command(parsed, include, (), None, None), selection.selected_sources)
+
+
+def _asked(parsed: Parsed, command: list[str], choose: Callable[[Any, Any, Any, Any], set[str]]) -> Selection:
     graph = parsed.graph
     with working_in(parsed.project.folder), invocation.overhearing() as heard:
         try:
-            with invocation.flags_of(_command(parsed, include, exclude, selector, state)) as flags:
-                ids = selection.selected_by_build(flags, parsed.config, parsed.manifest, graph)
+            with invocation.flags_of(command) as flags:
+                ids = choose(flags, parsed.config, parsed.manifest, graph)
         except Exception as error:
             raise refusal(error, parsed.project, code="dbt-selector") from None
     for event in heard:

@@ -9,7 +9,7 @@
    Why: what selection complains of is an event, not an exception. Replaced by: warnings in a result.
 4. :mod:`.selection`, ``dbt.compilation.Linker.link_graph`` and ``dbt.graph.Graph``.
    Why: one graph for many selections. Replaced by: a public command that selects as ``build`` does, many at a time.
-5. :mod:`.selection`, ``dbt.task.build.BuildTask``: ``get_selection_spec`` and ``get_node_selector``.
+5. :mod:`.selection`, ``dbt.task.build.BuildTask``: ``get_selection_spec`` and ``get_node_selector``; ``ResourceTypeSelector``.
    Why: the selection of ``dbt build`` and no likeness of it: its types, default selectors, ``state:``. Replaced by: the same.
 6. :mod:`.contents`, attributes of ``Manifest`` and its nodes, and its msgpack form (``dbt.parser.manifest``).
    Why: writing manifest.json and reading it back takes seconds on a large project. Replaced by: manifest.json, same names.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dbt.compilation import Linker
-from dbt.graph import Graph
+from dbt.graph import Graph, ResourceTypeSelector
+from dbt.node_types import NodeType
 from dbt.task.build import BuildTask
 
 
@@ -32,3 +33,16 @@ def selected_by_build(flags: Any, config: Any, manifest: Any, graph: Any) -> set
     # dbt runs a unit test just before its model (BuildTask.handle_job_queue), so without the model it never runs.
     units = manifest.unit_tests
     return {node for node in chosen if node not in units or units[node].depends_on.nodes[0] in chosen}
+
+
+def selected_sources(flags: Any, config: Any, manifest: Any, graph: Any) -> set[str]:
+    """The ids of the sources that these flags select, with a freshness or without: ``dbt source freshness`` leaves those out.
+
+    :raises Exception: whatever dbt raises about the selection.
+    """
+    spec = BuildTask(flags, config, manifest).get_selection_spec()
+    kinds = [NodeType.Source]
+    chosen: set[str] = ResourceTypeSelector(
+        graph=graph, manifest=manifest, previous_state=None, resource_types=kinds
+    ).get_selected(spec)
+    return chosen
