@@ -59,6 +59,13 @@ def test_several_projects(root: Root) -> None:
     assert settings.project == "other"
 
 
+def test_flows_with_their_teams(root: Root) -> None:
+    root.write("dbt_flow.yml", "owners: {ml: {}}\nflows: {training/a.py: ml}\n")
+    settings = root.settings
+    assert settings.flows == (root.folder / "training/a.py",) and settings.flow_owners == {settings.flows[0]: "ml"}
+    assert refused(root, "owners: {ml: {}}\nflows:\n  a.py: lm\n") == [("unknown-owner", "dbt_flow.yml", 3, 9)]
+
+
 def test_an_empty_settings_file_is_a_root(root: Root) -> None:
     root.write("dbt_flow.yml", "")
     assert root.settings.root == root.folder
