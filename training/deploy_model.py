@@ -3,11 +3,10 @@
 With DEPLOY_WEBHOOK_URL a CI system, or whoever has to know, is told with a POST.
 """
 
-import json
 import os
 import time
-import urllib.request
 
+from deploy_webhook import tell
 from metaflow import FlowSpec, Parameter, Run, current, namespace, project, step, trigger
 from model_registry import Registry, default_registry
 
@@ -58,13 +57,9 @@ class DeployModel(FlowSpec):
         print(f"{MODEL} {self.version}: {self.kind}" + ("" if done else " (it was deployed before)"))
         url = os.environ.get("DEPLOY_WEBHOOK_URL")
         if url and done:
-            request = urllib.request.Request(  # noqa: S310 - the address is set by whoever runs this
-                url, json.dumps({"model": MODEL, **about}).encode(), {"Content-Type": "application/json"}
-            )
-            try:
-                urllib.request.urlopen(request, timeout=5).close()  # noqa: S310
-            except OSError as error:  # the model is live: telling does not undo it
-                print(f"nobody could be told at DEPLOY_WEBHOOK_URL: {error}")
+            trouble = tell(url, {"model": MODEL, **about})
+            if trouble:  # the model is live: telling does not undo it
+                print(f"nobody was told at DEPLOY_WEBHOOK_URL: {trouble}")
 
 
 if __name__ == "__main__":
