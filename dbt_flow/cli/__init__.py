@@ -52,6 +52,7 @@ VERBS = {
     "card": Verb("card", "every day", "Show the card of a run."),
     "history": Verb("history", "on call", "Show the last runs of a DAG and how they ended."),
     "retry": Verb("retry", "on call", "Run again what has no good result in a run."),
+    "backfill": Verb("backfill", "on call", "Run a DAG over a span of days, chunk by chunk."),
     "receipt": Verb("receipt", "on call", "Show a run's receipt: which code and data made which tables."),
     "trace": Verb("trace", "on call", "Show what a model, table or run came from, and what came of it."),
     "alerts": Verb("alerts", "on call", "Install, test and send alerts: pages, messages, monitors."),

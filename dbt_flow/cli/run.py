@@ -25,6 +25,8 @@ from dbt_flow.settings import Settings
 @click.option("--defer-to", metavar="TARGET", help="Read tables that are missing here from that target (dbt's defer).")
 @click.option("--compare-to", metavar="DIR", help="A folder with a manifest.json, for `state:` in selections. [last good run]")
 @click.option("--no-reuse", is_flag=True, help="Build everything, whatever the DAG's `reuse` says.")
+@click.option("--event-time-start", metavar="TIME", help="The first moment that microbatch models build (dbt's own flag).")
+@click.option("--event-time-end", metavar="TIME", help="The first moment that they no longer build.")
 @click.option("--print-metrics", is_flag=True, help="Show each metric that is sent, or would be, when the run has ended.")
 @click.option("--project-dir", metavar="DIR", help="Run this dbt project; needs no dbt_flow.yml.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
@@ -43,6 +45,8 @@ def command(
     dbt-flow run carrier_risk --param as_of=2026-11-01
     dbt-flow run my.yaml --project-dir ../shop
     """
+    if bool(said["event_time_start"]) != bool(said["event_time_end"]):
+        raise InputError("usage", "--event-time-start and --event-time-end go together", hint="give both, as dbt wants them")
     context: Context = ctx.obj
     settings = (Context(replace(context.flags, project_dir=project_dir)) if project_dir else context).settings
     file = file_of(settings, dag)

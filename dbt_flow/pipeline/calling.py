@@ -87,7 +87,7 @@ def _order(call: Call, hooks: Hooks, target_path: Path) -> Build:
     return Build(
         manifest=unpacked(step.compiled.manifest()),
         sample_rows=step.job.sample_rows,
-        arguments=tuple(flags),
+        arguments=(*flags, *step.job.options.event_times),
         selection=(),
         nodes=call.nodes,
         whole=False,

@@ -25,9 +25,10 @@ import os
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,9 @@ class Engine:
         self.recorder = recorder
         self._task: Any = None
         self._surprises: list[str] = []
+        self._open: Counter[str] = Counter()
+        self._said: dict[str, str] = {}
+        self._hearing = threading.Lock()
 
     def build(self, order: Build) -> Outcome:
         """Call dbt. It never raises for what dbt does: that is in the outcome and the recorder."""
@@ -201,11 +205,29 @@ class Engine:
             name = event.info.name
             if name == "NodeStart":
                 info = event.data.node_info
-                self.recorder.begin(info.unique_id, _time(info.node_started_at))
+                if self._deeper(info.unique_id, 1) == 1:
+                    self.recorder.begin(info.unique_id, _time(info.node_started_at))
             elif name == "NodeFinished":
-                self.recorder.end(_result(event.data.node_info, event.data.run_result))
+                if self._deeper(event.data.node_info.unique_id, -1) <= 0:
+                    self.recorder.end(self._with_cause(_result(event.data.node_info, event.data.run_result)))
+            elif name == "GenericExceptionOnRun":
+                with self._hearing:
+                    self._said.setdefault(event.data.unique_id, _own_words(event.data.exc))
         except Exception as error:
             self._surprises.append(f"an event could not be read: {error!r}")
+
+    def _deeper(self, node: str, by: int) -> int:
+        """How many starts of a node have no end yet: dbt tells of each batch of a microbatch model as of the model itself."""
+        with self._hearing:
+            self._open[node] += by
+            return self._open[node]
+
+    def _with_cause(self, result: NodeResult) -> NodeResult:
+        """Of a microbatch model dbt says ERROR, or how many batches are good; what the first bad batch said is added."""
+        said = self._said.get(result.id)
+        if said is None or not result.message.startswith(("ERROR", "PARTIAL SUCCESS")):
+            return result
+        return replace(result, message=said if result.message == "ERROR" else f"{result.message}: {said}")
 
     def _enrich(self, result: Any) -> None:
         """What only the result has: compiled SQL of what is not good, and the end of nodes whose event was missed."""
@@ -288,6 +310,11 @@ def _result(info: Any, run: Any) -> NodeResult:
         failures=int(run.num_failures) if is_test and run.status != "skipped" else None,
         rows=int(rows) if isinstance(rows, (int, float)) and rows >= 0 and not is_statement else None,
     )
+
+
+def _own_words(text: str) -> str:
+    """What dbt prefixes with which thread it was, without that."""
+    return text.removeprefix("Exception on worker thread. ").strip()
 
 
 def _time(text: str) -> str | None:
