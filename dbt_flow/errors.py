@@ -72,6 +72,14 @@ CODES: Mapping[str, str] = {
     "missing-upstream": "tables that other DAGs build are missing on this target",
     "warehouse": "the warehouse cannot be reached",
     "database-locked": "another process holds the DuckDB file",
+    # deploying
+    "not-deployable": "something is missing without which nothing can be deployed there",
+    "breaks-contract": "an input of a deployed flow is changed so that who starts it would be refused",
+    "plan-stale": "the world has moved since a saved plan was made",
+    "deploy-locked": "somebody else is applying just now",
+    "deploy-unreachable": "the scheduler cannot be reached",
+    "deploy-forbidden": "the scheduler does not let you",
+    "deploy-failed": "a flow could not be deployed",
     # what is remembered
     "state-version": "a document written by a newer dbt-flow",
     "state-damaged": "a document that cannot be read",

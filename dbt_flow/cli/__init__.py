@@ -60,6 +60,7 @@ VERBS = {
     "events": Verb("events", "on call", "Publish, list and replay events."),
     "init": Verb("init", "fleet", "Make a dbt_flow.yml and a first DAG for a dbt project."),
     "lint": Verb("lint", "fleet", "Check the whole fleet: what no DAG builds, what two do, who does not wait."),
+    "deploy": Verb("deploy", "fleet", "Deploy to Argo Workflows or Step Functions: plan, apply, drift, destroy."),
     "metaflow": Verb("metaflow", "fleet", "Pass a command on to a DAG's Metaflow flow."),
 }
 
