@@ -138,10 +138,10 @@ def test_every_yaml_example_validates(page: Path, tmp_path: Path) -> None:
 
 
 def fleet(root: Path) -> Path:
-    """A root with the example's DAGs and no settings."""
+    """A root with the example's DAGs, and of its settings only who starts the first of them."""
     (root / "dbt_project").mkdir(parents=True)
     (root / "dbt_project/dbt_project.yml").write_text("name: freight\n")
-    (root / "dbt_flow.yml").write_text("")
+    (root / "dbt_flow.yml").write_text("flows: [training/ingest_carrier_files.py]\n")
     shutil.copytree(ROOT / "dags", root / "dags")
     return root
 
