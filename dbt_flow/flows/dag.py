@@ -49,7 +49,7 @@ from dbt_flow.records import SUCCESS, flow_name
 from dbt_flow.run.watchdog import LAUNCHER_VARIABLE, PARENT_VARIABLE
 from dbt_flow.settings import Settings, load_settings
 from dbt_flow.spec import Dag, Param, load_dag
-from dbt_flow.spec.schedulers import SCHEDULERS, refused_by
+from dbt_flow.spec.schedulers import SCHEDULERS, refused_by, schedule_of
 
 _LOCAL_COMMANDS = ("run", "resume")
 _TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "date": str}
@@ -173,8 +173,7 @@ def _starts(dag: Dag) -> list[tuple[Any, dict[str, Any]]]:
     if start.schedule:
         if len(start.schedule) > 1:
             return []  # Metaflow's @schedule takes one; `serve` takes them all, and deploying refuses such a DAG
-        zone = {} if dag.timezone == "UTC" else {"timezone": dag.timezone}
-        return [(schedule, {"cron": str(start.schedule[0]), **zone})]
+        return [(schedule, schedule_of(dag, _command()))]
     if start.event:
         event: Any = start.event.name
         if start.event.params:
