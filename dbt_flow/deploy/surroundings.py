@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metaflow import metaflow_config
 
-from dbt_flow.deploy.model import Wanted
+from dbt_flow.deploy.model import Wanted, digest
 from dbt_flow.errors import DbtFlowError, InputError
 from dbt_flow.settings import Settings
 
@@ -19,6 +20,14 @@ def configured(names: Sequence[str]) -> dict[str, str]:
     """The settings of these names that are set, as text. No secret is among them."""
     found = {name: getattr(metaflow_config, name, None) for name in names if not _SECRET.search(name)}
     return {name: str(value) for name, value in found.items() if value not in (None, "", {}, [])}
+
+
+def said_of_remote(settings: Settings) -> dict[str, str]:
+    """What ``remote`` in ``dbt_flow.yml`` gives to every task: of variables a digest of the value."""
+    remote = settings.destinations.remote
+    found = {"remote.image": remote.image or "", "remote.secrets": ", ".join(remote.secrets)}
+    found |= {f"remote.variables.{name}": digest(os.environ.get(name)) for name in remote.variables}
+    return {name: value for name, value in found.items() if value}
 
 
 def setting(name: str) -> Any:
@@ -50,13 +59,15 @@ def state_problems(settings: Settings, wanted: Sequence[Wanted], title: str) -> 
     return [InputError("not-deployable", message, hint=hint)]
 
 
-def image_problems(wanted: Sequence[Wanted], name: str, title: str) -> list[DbtFlowError]:
-    """Metaflow's own image has neither dbt nor dbt-flow: a DAG's task would not even begin."""
+def image_problems(settings: Settings, wanted: Sequence[Wanted], name: str, title: str) -> list[DbtFlowError]:
+    """Metaflow's own image has neither dbt nor its adapter: a DAG's task would not even begin."""
     dag = next((one for one in wanted if one.kind == "dag"), None)
-    if dag is None or setting(name):
+    if dag is None or setting(name) or settings.destinations.remote.image:
         return []
     message = f"tasks on {title} would run in Metaflow's default image, which has neither dbt nor dbt-flow"
-    hint = f"build an image with dbt-flow and your adapter, and set METAFLOW_{name} (docs/deploy.md)"
+    hint = (
+        f"build an image with dbt-flow and your adapter; write remote: {{image: NAME}} in dbt_flow.yml, or set METAFLOW_{name}"
+    )
     return [InputError("not-deployable", message, hint=hint)]
 
 

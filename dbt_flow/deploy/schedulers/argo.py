@@ -24,6 +24,7 @@ from dbt_flow.deploy.surroundings import (
     datastore_problems,
     image_problems,
     missing,
+    said_of_remote,
     setting,
     state_problems,
 )
@@ -65,7 +66,7 @@ class ArgoScheduler:
 
     def surroundings(self) -> Mapping[str, str]:
         """See the protocol."""
-        return configured(_SURROUNDINGS)
+        return {**configured(_SURROUNDINGS), **said_of_remote(self.settings)}
 
     def problems(self, wanted: Sequence[Wanted]) -> list[DbtFlowError]:
         """See the protocol."""
@@ -73,7 +74,7 @@ class ArgoScheduler:
         return [
             *datastore_problems(self.title, ("s3", "azure", "gs")),
             *state_problems(self.settings, wanted, self.title),
-            *image_problems(wanted, "KUBERNETES_CONTAINER_IMAGE", self.title),
+            *image_problems(self.settings, wanted, "KUBERNETES_CONTAINER_IMAGE", self.title),
             *missing(_EVENTS, triggered),
             *(error for one in wanted for error in refused(one, COMMAND)),
         ]

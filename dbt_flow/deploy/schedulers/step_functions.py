@@ -21,7 +21,15 @@ from dbt_flow.deploy.creating import create
 from dbt_flow.deploy.expressible import refused
 from dbt_flow.deploy.model import Seen, Space, Wanted, digest, marks_of
 from dbt_flow.deploy.schedulers import Phase
-from dbt_flow.deploy.surroundings import configured, datastore_problems, image_problems, missing, setting, state_problems
+from dbt_flow.deploy.surroundings import (
+    configured,
+    datastore_problems,
+    image_problems,
+    missing,
+    said_of_remote,
+    setting,
+    state_problems,
+)
 from dbt_flow.errors import DbtFlowError, InputError, RunFailed
 from dbt_flow.settings import Settings
 
@@ -58,14 +66,14 @@ class StepFunctionsScheduler:
 
     def surroundings(self) -> Mapping[str, str]:
         """See the protocol."""
-        return configured(_SURROUNDINGS)
+        return {**configured(_SURROUNDINGS), **said_of_remote(self.settings)}
 
     def problems(self, wanted: Sequence[Wanted]) -> list[DbtFlowError]:
         """See the protocol."""
         return [
             *datastore_problems(self.title, ("s3",)),
             *state_problems(self.settings, wanted, self.title),
-            *image_problems(wanted, "BATCH_CONTAINER_IMAGE", self.title),
+            *image_problems(self.settings, wanted, "BATCH_CONTAINER_IMAGE", self.title),
             *missing(_ROLES, wanted),
             *(error for one in wanted for error in refused(one, COMMAND)),
         ]
