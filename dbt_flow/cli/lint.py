@@ -112,11 +112,10 @@ def _show(linted: Linted, as_json: bool) -> None:
 
 def _file(file: str | None, findings: list[Finding]) -> None:
     """One file's findings, in the width of the window."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    screen = Console(highlight=False, markup=False)
+    screen = _screen()
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True)
@@ -137,8 +136,17 @@ def _file(file: str | None, findings: list[Finding]) -> None:
     screen.print()
 
 
+def _screen() -> Any:
+    """Stdout, where lines are folded to the window: :func:`~.terminal.console` leaves that to the terminal."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False)
+
+
 def _end(linted: Linted) -> None:
     """The count, and what to type next."""
+    from rich.text import Text
+
     kinds = Counter(finding.severity for finding in linted.findings)
     dags = _count(len(linted.land.dags), "DAG")
     if not linted.findings:
@@ -146,8 +154,11 @@ def _end(linted: Linted) -> None:
         return
     parts = ", ".join(_count(number, severity) for severity, number in sorted(kinds.items()))
     files = _count(len({finding.file for finding in linted.findings}), "file")
-    click.echo(f"{dags}: {_count(len(linted.findings), 'finding')} ({parts}) in {files}")
-    click.echo("Next: mend them, or say with a reason that they are meant; why each rule is there: dbt-flow lint --rules")
+    screen = _screen()
+    screen.print(Text(f"{dags}: {_count(len(linted.findings), 'finding')} ({parts}) in {files}"))
+    screen.print(
+        Text("Next: mend them, or say with a reason that they are meant; dbt-flow lint --rules says why they are found")
+    )
 
 
 def _rules(as_json: bool) -> int:
@@ -157,7 +168,6 @@ def _rules(as_json: bool) -> int:
         keys = ("code", "severity", "why", "example")
         emit_json({"rules": [{key: getattr(rule, key) for key in keys} for rule in RULES.values()]})
         return 0
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -165,7 +175,7 @@ def _rules(as_json: bool) -> int:
         table.add_column(column, overflow="fold", no_wrap=column == "code")
     for rule in RULES.values():
         table.add_row(rule.code, rule.severity, rule.why)
-    Console(highlight=False, markup=False).print(table)
+    _screen().print(table)
     return 0
 
 

@@ -74,7 +74,7 @@ def trigger_circle(land: Landscape) -> Iterator[Found]:
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_edges_from((name, other) for name, waiter in land.waiters.items() for other in waiter.waits)
     for knot in nx.strongly_connected_components(graph):
-        start = min(knot)
+        start = min(knot, key=lambda name: (name not in land.dags, name))
         if len(knot) == 1 and not graph.has_edge(start, start):
             continue
         path = [edge[0] for edge in nx.find_cycle(graph.subgraph(knot), start)]
