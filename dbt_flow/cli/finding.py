@@ -7,6 +7,7 @@ from pathlib import Path
 from dbt_flow.errors import InputError
 from dbt_flow.records import RunResult, flow_name
 from dbt_flow.settings import Settings, dag_file
+from dbt_flow.state.begun import dags_begun, unheard
 from dbt_flow.state.places import store_of
 from dbt_flow.state.runs import RunRecord, RunRef, find_runs
 from dbt_flow.state.store import Store
@@ -19,6 +20,7 @@ def find(settings: Settings, said: str, target: str | None = None) -> RunRecord:
     :raises InputError: there is no such run, or no run of that DAG yet.
     """
     store = store_of(settings)
+    settle_the_unheard(store)
     name, slash, number = said.rpartition("/")
     if not slash:
         name, number = ("", said) if said.isdigit() else (said, "")
@@ -26,6 +28,17 @@ def find(settings: Settings, said: str, target: str | None = None) -> RunRecord:
     if not refs:
         raise _unknown(store, said, name or said)
     return RunRecord(store, max(refs, key=lambda ref: (len(ref.number), ref.number)))
+
+
+def settle_the_unheard(store: Store, dag: str | None = None) -> None:
+    """Runs that died before they had a record get one now."""
+    dags = dags_begun(store) if dag is None else [dag]
+    dead = [name for name in dags if unheard(store, name)[0]]
+    if dead:
+        from dbt_flow.pipeline.unheard import settle_unheard  # loads the card's side, when a run has died
+
+        for name in dead:
+            settle_unheard(store, name)
 
 
 def settled(record: RunRecord) -> RunResult | None:

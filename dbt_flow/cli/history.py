@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dbt_flow.cli.finding import settled
+from dbt_flow.cli.finding import settle_the_unheard, settled
 from dbt_flow.cli.terminal import DAG, Context, console, emit_json
 from dbt_flow.spec import load_dag
 from dbt_flow.state.history import history as summaries
@@ -28,6 +28,7 @@ def command(context: Context, dag: str, limit: int, target: str | None, as_json:
     settings = context.settings
     store = store_of(settings)
     name = load_dag(settings, dag).name
+    settle_the_unheard(store, name)
     going_on = _unsettled(store, name, target)
     rows = [*going_on, *summaries(store, name, target, limit)][:limit]
     if as_json:

@@ -42,6 +42,7 @@ from metaflow.exception import MetaflowException
 from dbt_flow.errors import DbtFlowError, InputError, Refusals
 from dbt_flow.flows.shape import forget, isolation_of, namespace_of, shape_of, words_for
 from dbt_flow.flows.steps import make_methods
+from dbt_flow.flows.witness import note_the_run
 from dbt_flow.metaflow_seam import name_class, rename_flow, set_steps
 from dbt_flow.pipeline.isolation import StepNeeds
 from dbt_flow.pipeline.job import Job, Options
@@ -266,6 +267,8 @@ def main() -> None:
     signals = _Signals()
     _stop_with_parent()
     config = _tag(command)
+    if config is not None:
+        note_the_run(config)
     try:
         DbtFlow()
     finally:

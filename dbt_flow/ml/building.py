@@ -62,7 +62,7 @@ class dbt(UserStepDecorator):  # type: ignore[misc]
         number = f"{current.run_id}-{str(current.task_id).zfill(6)}"  # their order as texts is that of time
         attempt = int(current.retry_count)
         before = f"{number}-{attempt - 1}" if attempt else None
-        task = Task(dag.flow_name, f"{number}-{attempt}", current.pathspec, origin=before)
+        task = Task(dag.flow_name, f"{number}-{attempt}", current.pathspec, origin=before, whole=False)
         told = execute(job.to_dict(), {}, task)
         receipt = receipt_of_run(job.store, told.result.run)
         flow.dbt = {**told.summary, "receipt": receipt["digest"] if receipt else None}

@@ -8,6 +8,7 @@
 - :mod:`.execute`    ``execute()``: one attempt of a run of one step
 - :mod:`.compiling`  what ``isolate:`` makes of a DAG, where it is launched
 - :mod:`.isolation`  the flow of a run of several steps, and what is stored for them; loads without dbt
+- :mod:`.unheard`    settles runs that died before they had a record
 - :mod:`.isolated`   ``build_step()``: one step of such a run; :mod:`.calling` its call of dbt
 - :mod:`.step_costs` what steps of their own cost
 - :mod:`.settle`     what became of a run, also of one that died

@@ -60,6 +60,8 @@ class Task:
     origin: str | None = None
     """The run id that ``resume`` resumes."""
     trigger: str = "by hand"
+    whole: bool = True
+    """Whether the task does nothing else; an ML flow's step goes on when what it builds is settled."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,13 @@ class Attempt(ABC, Generic[T]):
         self.feed.tell("attempt", run=self._pathspec, number=self.task.attempt, pid=os.getpid(), task=self.task.pathspec)
         with suppress(DbtFlowError):  # a state folder that cannot be written is told by what must be written
             remember_rules(self.job.store, self.job.dag.name, self.job.telling)
-        with Watchdog(self._timeout(), self._stop):
+        with Watchdog(self._timeout(), self._stop) as watchdog:
             ending = self._guarded()
             if not self.ending.acquire(blocking=False):
                 _wait_for_the_end()
-            return self._settle(ending)
+            left = self._settle(ending)
+            watchdog.over = self.task.whole  # a signal while Metaflow saves must not undo what was recorded and told
+            return left
 
     def _guarded(self) -> Ending:
         try:

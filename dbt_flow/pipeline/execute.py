@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -31,6 +31,7 @@ from dbt_flow.records import SKIPPED, SUCCESS, NodeResult
 from dbt_flow.run.engine import Build, Engine, Outcome
 from dbt_flow.run.hooks import Hooks
 from dbt_flow.run.lock import database_lock
+from dbt_flow.state.begun import note_begun
 from dbt_flow.state.durations import learn_durations
 from dbt_flow.state.runs import RunRecord
 
@@ -57,6 +58,7 @@ class _Whole(Attempt[Told]):
 
     def _build(self) -> Ending:
         self._still_open()
+        self._note_begun()
         today = datetime.now(ZoneInfo(self.job.dag.timezone)).date()
         self.parameters = dict(self.job.dag.parameters(self.parameters, today))
         self._back_off()
@@ -83,6 +85,12 @@ class _Whole(Attempt[Told]):
             if self.judged is not None:
                 keep_made(self.judged, self._to_run(), self.recorder.snapshot()[0], self._pathspec)
             return self._ended(prepared, outcome)
+
+    def _note_begun(self) -> None:
+        """Until dbt has parsed there is no record; what dies before that is known by this."""
+        if self.task.attempt == 0:
+            with suppress(DbtFlowError):  # a state folder that cannot be written is told by what must be written
+                note_begun(self.job.store, self.job.dag.name, self._pathspec, self._facts())
 
     def _prepare(self, target_path: Path) -> Prepared:
         prepared = prepare(self.job, target_path, self._phase)

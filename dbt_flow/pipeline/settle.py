@@ -37,6 +37,7 @@ from dbt_flow.report.causes import root_causes
 from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.headline import sentence
 from dbt_flow.report.telling import tell_others
+from dbt_flow.state.begun import header_of
 from dbt_flow.state.history import history
 from dbt_flow.state.runs import NO_TARGET, Attempt, RunRecord, RunRef, find_run
 from dbt_flow.state.store import Store
@@ -301,9 +302,11 @@ def settle_clone(store: Store, dag: str, run: str, origin: str, task: str) -> Ru
 
 
 def _never_planned(record: RunRecord, header: Mapping[str, Any], ending: Ending) -> RunResult | None:
+    known = header_of(record.store, record.ref.dag, record.ref.number)
+    header = {**known, **{key: value for key, value in header.items() if value}}
     result = judge(_blank(record.ref, header, 0), None, (), ending)
     if record.settle(result):
-        tell(_dead_sink(record, header), None, result, card_extra(record.store, result, {}))
+        tell(_dead_sink(record, header), None, result, card_extra(record.store, result, header))
         tell_others(record, None, result, header)
     return record.result()
 

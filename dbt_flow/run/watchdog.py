@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -49,6 +50,8 @@ class Watchdog:
         self._reader, self._writer = socket.socketpair()
         self._handlers: dict[int, Any] = {}
         self._wakeup = -1
+        self.over = False
+        """Set when what the process was to do is done and recorded: from there to its end no signal says otherwise."""
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="dbt-flow-watchdog", daemon=True)
 
@@ -63,10 +66,11 @@ class Watchdog:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._closed.set()
-        self._writer.send(b"\0")  # wakes the thread up
+        with suppress(BlockingIOError):  # full of signals: then it is awake
+            self._writer.send(b"\0")  # wakes the thread up
         self._thread.join()
         for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if self.over else handler)
         if self._handlers:
             signal.set_wakeup_fd(self._wakeup)
         self._reader.close()

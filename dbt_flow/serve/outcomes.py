@@ -26,6 +26,7 @@ from dbt_flow.serve import crash, local_metadata
 from dbt_flow.serve.event import Event
 from dbt_flow.serve.eventlog import EventLog
 from dbt_flow.serve.listeners import finish_name
+from dbt_flow.state.begun import dags_begun, unheard
 from dbt_flow.state.runs import Attempt, RunRecord, RunRef, still_runs
 from dbt_flow.state.store import Store
 
@@ -115,6 +116,7 @@ class Outcomes:
     """By the key of a log of history, the runs that were heard of."""
     _marks: dict[str, str] = field(default_factory=dict)
     _folders: dict[str, str] = field(default_factory=dict)
+    _begun: dict[str, str] = field(default_factory=dict)
     _next_look: float = 0.0
     _next_runs: float = 0.0
 
@@ -249,12 +251,24 @@ class Outcomes:
         """Settle runs whose process is gone; their names. To be called now and then: it reads their logs."""
         from dbt_flow.pipeline.settle import settle_dead  # noqa: PLC0415 - loads the card's side, when a run has died
 
-        found = []
+        found = self._settle_the_unheard()
         for name, ref in list(self.open.items()):
             settle = partial(settle_dead, self.store, ref.dag, ref.number, name.partition("/")[0])
             if _or_none(settle):
                 self.open.pop(name, None)
                 found.append(name)
+        return found
+
+    def _settle_the_unheard(self) -> list[str]:
+        """Runs that died before they had a record. A DAG is looked at when a run of it has begun, until that has a record."""
+        from dbt_flow.pipeline.unheard import settle_unheard  # noqa: PLC0415 - as above
+
+        found: list[str] = []
+        for dag, mark in dags_begun(self.store).items():
+            if self._begun.get(dag) != mark:
+                found += [result.run for result in _or_none(partial(settle_unheard, self.store, dag)) or ()]
+                if not unheard(self.store, dag)[1]:
+                    self._begun[dag] = mark
         return found
 
     def _unheard(self, began: float) -> None:

@@ -17,6 +17,8 @@ from stand import RUN, Stand, StandIn, send, settle
 from dbt_flow.errors import StateError
 from dbt_flow.serve.outcomes import End, events_of
 from dbt_flow.serve.runtime import Runtime
+from dbt_flow.state.begun import note_begun
+from dbt_flow.state.store import FolderStore
 
 
 def test_a_chain_of_four_from_one_event_sent_three_times(stand: Stand) -> None:
@@ -321,3 +323,12 @@ def test_a_run_that_somebody_started_is_waited_for(stand: Stand) -> None:
         (stand.state / f"runs/dev/{name}/7/result.json").write_text("{}")
     settle(runtime)
     assert stand.ended() == {"one": 1}
+
+
+def test_a_run_that_died_before_it_had_a_record_is_told(stand: Stand) -> None:
+    stand.dag("one", "none")
+    runtime = stand.runtime()
+    note_begun(FolderStore(stand.state), "one", "One/7", {"pid": 2**22 + 1, "born": 1.0, "flow": "One"})
+    settle(runtime, runtime.log.notices)
+    assert [notice["text"] for notice in runtime.log.notices()] == ["One/7 died without a word, and was recorded as failed"]
+    assert (stand.state / "runs/unknown/one/7/result.json").exists()
