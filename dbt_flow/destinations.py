@@ -1,4 +1,4 @@
-"""Where alerts, metrics and links go: the keys ``alerts``, ``metrics``, ``links`` and ``sample_rows`` of ``dbt_flow.yml``.
+"""Where alerts, metrics, links and runs go: some keys of ``dbt_flow.yml``.
 
 No secret stands in that file: a routing key, a token or a webhook's address is the value of an environment variable, and the
 file names the variable. :func:`read_destinations` gives what was written, checked; every slip is told with its place.
@@ -13,6 +13,7 @@ from datetime import date
 from string import Formatter
 from typing import Any, Protocol
 
+from dbt_flow.redact import secret_name
 from dbt_flow.yamlfile import KeyPath, did_you_mean, kind_of, show
 
 DATADOG_VARIABLES = ("DD_DOGSTATSD_URL", "DD_AGENT_HOST", "DD_DOGSTATSD_PORT")
@@ -38,6 +39,11 @@ METRIC_KEYS: Mapping[str, str] = {
 LINK_KEYS: Mapping[str, str] = {
     "card": "where cards are served, as in https://cards.example/{target}/{dag}/{run}/card.html",
     "metaflow": "where Metaflow's UI is, as in https://metaflow.example/{flow}/{run}",
+}
+REMOTE_KEYS: Mapping[str, str] = {
+    "image": "the container image of steps that run on Kubernetes or AWS Batch",
+    "secrets": "secrets that set variables in a task, as Metaflow's @secrets takes them",
+    "variables": "variables of the launching process that a task gets, none of them a secret",
 }
 LINK_FIELDS = ("project", "target", "dag", "flow", "run")
 
@@ -106,8 +112,17 @@ class Metering:
 
 
 @dataclass(frozen=True)
+class Remote:
+    """``remote``: what a run on another machine needs; see :data:`REMOTE_KEYS`."""
+
+    image: str | None = None
+    secrets: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Destinations:
-    """All four keys."""
+    """All these keys."""
 
     alerts: Alerting = Alerting()
     metrics: Metering = Metering()
@@ -115,13 +130,14 @@ class Destinations:
     """``card`` and ``metaflow``, each an address with fields of :data:`LINK_FIELDS` in braces."""
     sample_rows: int = 0
     """How many failing rows a card may show."""
+    remote: Remote = Remote()
 
 
 def read_destinations(data: Mapping[str, Any], owners: Mapping[str, Mapping[str, str]], refuse: Refuse) -> Destinations:
-    """Read the four keys of a ``dbt_flow.yml``, and check how its owners are reached."""
+    """Read the keys of a ``dbt_flow.yml``, and check how its owners are reached."""
     reader = _Reader(data, refuse)
     alerts = reader.alerts(owners)
-    return Destinations(alerts, reader.metrics(), reader.links(), reader.sample_rows())
+    return Destinations(alerts, reader.metrics(), reader.links(), reader.sample_rows(), reader.remote())
 
 
 class _Reader:
@@ -242,6 +258,22 @@ class _Reader:
             self.refuse("bad-value", message, ("sample_rows",), "write sample_rows: 5, or delete it: cards show no rows then")
             return 0
         return int(value)
+
+    def remote(self) -> Remote:
+        said = self.mapping(("remote",), REMOTE_KEYS)
+        sources = said.get("secrets", [])
+        sources = [sources] if isinstance(sources, str) else sources
+        if not isinstance(sources, list) or not all(isinstance(item, str) and item.strip() for item in sources):
+            hint = "write secrets: [NAME], the secrets that set variables in a task"
+            self.refuse("wrong-type", "remote.secrets must be a list of names", ("remote", "secrets"), hint)
+            sources = []
+        names = self.variables(said, "variables", ("remote",))
+        for index, name in enumerate(names):
+            if secret_name(name):
+                path = ("remote", "variables", index) if isinstance(said["variables"], list) else ("remote", "variables")
+                message = f"{name} is a secret by its name, and would be written into the deployment"
+                self.refuse("secret-in-file", message, path, "let a secret set it: remote.secrets")
+        return Remote(self.text(said, "image", ("remote",)), tuple(sources), names)
 
     # ---- values
 

@@ -46,6 +46,7 @@ CODES: Mapping[str, str] = {
     "no-project": "no dbt project or dbt_flow.yml in this folder or above it",
     "missing-extra": "a feature whose optional dependency is not installed",
     "unknown-run": "a run that is not in the state folder",
+    "unknown-revision": "a revision that git does not know, or a folder without git",
     # what starts by itself
     "event-malformed": "an event that is not in the form that Metaflow sends",
     "event-too-large": "an event that is larger than an environment variable may be",
@@ -71,6 +72,9 @@ CODES: Mapping[str, str] = {
     "not-by-time": "days are asked for, and nothing in the DAG tells one from another",
     "missing-upstream": "tables that other DAGs build are missing on this target",
     "warehouse": "the warehouse cannot be reached",
+    "not-remote": "something that a task on another machine could not use",
+    "secret-in-file": "a secret that stands in a file which would travel",
+    "other-versions": "a task's machine has other versions than the one that launched it",
     "database-locked": "another process holds the DuckDB file",
     # deploying
     "not-deployable": "something is missing without which nothing can be deployed there",

@@ -38,6 +38,11 @@ def secret_name(name: str) -> bool:
     return name.startswith(_CERTAIN) or bool(_NAME.search(name) and not _NO_SECRET.search(name))
 
 
+def secret_field(name: str) -> bool:
+    """Whether a field of a profile's output holds a secret."""
+    return bool(_FIELD.search(name) and not _NO_FIELD.search(name))
+
+
 def secrets(environ: Mapping[str, str] | None = None) -> frozenset[str]:
     """Every value that is a secret now."""
     environ = os.environ if environ is None else environ
@@ -120,7 +125,7 @@ def _fields(value: Any, *, secret: bool) -> Iterator[Any]:
     if isinstance(value, Mapping):
         for key, item in value.items():
             name = str(key)
-            named = bool(_FIELD.search(name) and not _NO_FIELD.search(name)) or name == "key_id"
+            named = secret_field(name) or name == "key_id"
             yield from _fields(item, secret=secret or (named and not isinstance(item, (Mapping, list, tuple))))
     elif isinstance(value, (list, tuple)):
         for item in value:

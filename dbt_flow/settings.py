@@ -43,6 +43,7 @@ KEYS: Mapping[str, str] = {
     "metrics": "where metrics go; Datadog's own variables decide without it",
     "links": "where cards and Metaflow's UI are served",
     "sample_rows": "how many failing rows a card may show [0]",
+    "remote": "what runs on other machines need: image, secrets, variables",
     "lint": "findings of dbt-flow lint that are meant everywhere: ignore: {CODE: REASON}",
 }
 """Every key of ``dbt_flow.yml``, with a sentence each."""

@@ -12,22 +12,16 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 from metaflow import (
     Config,
     FlowMutator,
     FlowSpec,
     Parameter,
-    Run,
     current,
     project,
     resources,
@@ -40,14 +34,16 @@ from metaflow import (
 from metaflow.exception import MetaflowException
 
 from dbt_flow.errors import DbtFlowError, InputError, Refusals
-from dbt_flow.flows.shape import forget, isolation_of, namespace_of, shape_of, words_for
+from dbt_flow.flows.far_runs import add_far_decorators, carry, contents
+from dbt_flow.flows.launching import Signals, settle, stop_with_parent
+from dbt_flow.flows.shape import isolation_of, namespace_of, shape_of, store_in, words_for
 from dbt_flow.flows.steps import make_methods
 from dbt_flow.flows.witness import note_the_run
 from dbt_flow.metaflow_seam import name_class, rename_flow, set_steps
 from dbt_flow.pipeline.isolation import StepNeeds
 from dbt_flow.pipeline.job import Job, Options
 from dbt_flow.records import SUCCESS, flow_name
-from dbt_flow.run.watchdog import LAUNCHER_VARIABLE, PARENT_VARIABLE
+from dbt_flow.run.watchdog import LAUNCHER_VARIABLE
 from dbt_flow.settings import Settings, load_settings
 from dbt_flow.spec import Dag, Param, load_dag
 from dbt_flow.spec.schedulers import SCHEDULERS, refused_by, schedule_of
@@ -85,7 +81,9 @@ _read_before: dict[str | None, dict[str, Any]] = {}
 
 def _job(settings: Settings, path: str) -> dict[str, Any]:
     job = Job.of(settings, load_dag(settings, path), Options.from_environment())
-    return {**job.to_dict(), "isolation": isolation_of(job, _command())}
+    carry(job)
+    remote = vars(settings.destinations.remote)
+    return {**job.to_dict(), "isolation": isolation_of(job, _command()), "remote": {key: remote[key] for key in sorted(remote)}}
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -166,6 +164,11 @@ class as_the_dag_says(FlowMutator):  # type: ignore[misc]
             needs = (shape.needs.get(name, common) if shape else common).arguments
             if needs:
                 mutable_step.add_decorator(resources, deco_kwargs=needs)
+            add_far_decorators(mutable_step, _plain(config).get("remote") or {})
+
+    def add_to_package(self) -> Any:
+        """Metaflow calls this when it makes the code package."""
+        yield from contents()
 
 
 def _starts(dag: Dag) -> list[tuple[Any, dict[str, Any]]]:
@@ -208,12 +211,12 @@ class DbtFlow(FlowSpec):  # type: ignore[misc]
     @step  # type: ignore[untyped-decorator,unused-ignore]
     def end(self) -> None:
         """Ask dbt for the manifest, plan, decide, build, record, tell."""
+        if not self.dag:
+            raise DagRunFailed("No DAG was given: --config dag dags/NAME.yaml")
+        config = _arrived(_plain(self.dag))
         from dbt_flow.pipeline.attempt import Task
         from dbt_flow.pipeline.execute import execute
 
-        if not self.dag:
-            raise DagRunFailed("No DAG was given: --config dag dags/NAME.yaml")
-        config = _plain(self.dag)
         given = {name: getattr(self, name) for name in Dag.from_dict(config["dag"]).params}
         told = execute(config, given, _task(Task))
         self.result = told.summary
@@ -223,10 +226,10 @@ class DbtFlow(FlowSpec):  # type: ignore[misc]
 
     def build(self, name: str) -> None:
         """What the steps of a DAG with isolated ones do; those are made by the mutator."""
+        config = _arrived(_plain(self.dag))
         from dbt_flow.pipeline.attempt import Task
         from dbt_flow.pipeline.isolated import build_step
 
-        config = _plain(self.dag)
         given = {key: getattr(self, key) for key in config["dag"]["keys"].get("params") or {}}
         left = build_step(name, {**config, "isolation": shape_of(config)}, given, _task(Task))
         if left.told is not None:
@@ -234,6 +237,24 @@ class DbtFlow(FlowSpec):  # type: ignore[misc]
             self.card_document = left.told.document
         if left.again:
             raise DagRunFailed(left.reason)
+
+
+def _arrived(config: dict[str, Any]) -> dict[str, Any]:
+    """The Config as it holds on this machine; a machine that does not fit is recorded as the run's failure."""
+    from dbt_flow.pipeline.arriving import arrive, check_versions
+
+    package = Path(__file__).parent
+    found = arrive(config, package)
+    try:
+        check_versions(package)
+    except DbtFlowError as error:
+        from dbt_flow.pipeline.settle import settle_refused
+
+        name = str(found["dag"]["name"])
+        told = {"dag": name, "flow": current.flow_name, "run": str(current.run_id), "task": current.pathspec}
+        settle_refused(store_in(found), told, error)
+        raise DagRunFailed(str(error)) from None
+    return found
 
 
 def _task(kind: Any) -> Any:
@@ -264,8 +285,8 @@ def main() -> None:
         DbtFlow()
         return
     os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
-    signals = _Signals()
-    _stop_with_parent()
+    signals = Signals()
+    stop_with_parent()
     config = _tag(command)
     if config is not None:
         note_the_run(config)
@@ -274,47 +295,7 @@ def main() -> None:
     finally:
         run = getattr(current, "run_id", None)
         if config is not None and run is not None:
-            _settle(config, str(run), signals.stopped)
-
-
-class _Signals:
-    """SIGINT and SIGTERM to the launcher alone reach its task too, as Ctrl-C does: the task records, and leaves."""
-
-    def __init__(self) -> None:
-        self.stopped: str | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._heard)
-
-    def _heard(self, number: int, frame: object) -> None:  # noqa: ARG002 - the signature of a handler
-        if self.stopped is not None:
-            return  # it is ending already, within seconds
-        self.stopped = f"stopped by {signal.Signals(number).name}"
-        for task in psutil.Process().children():
-            with suppress(psutil.NoSuchProcess):
-                task.send_signal(number)
-        raise KeyboardInterrupt
-
-
-def _settle(config: Mapping[str, Any], run: str, stopped: str | None) -> None:
-    """See to it that the run is told, if its task could not do it itself."""
-    from dbt_flow.pipeline.settle import settle_clone, settle_dead
-    from dbt_flow.state.places import open_store
-
-    flow, name = str(config["dag"]["flow_name"]), config["dag"]["name"]
-    store = open_store(Path(config["state"]), config.get("bucket"))
-    task = cloned = None
-    with suppress(Exception):  # Metaflow knows no task of it yet, or the task came to no result
-        found = Run(f"{flow}/{run}", _namespace_check=False)["end"].task
-        task = found.pathspec
-        cloned = found["result"].data["run"]
-    try:
-        if cloned and task and cloned != f"{flow}/{run}":
-            settle_clone(store, name, f"{flow}/{run}", cloned, task)
-        else:
-            settle_dead(store, name, run, flow, task=task, stopped=stopped)
-        forget(config)
-    except DbtFlowError as error:
-        print(f"dbt-flow: {error}", file=sys.stderr)
+            settle(config, str(run), signals.stopped)
 
 
 def _tag(command: str) -> dict[str, Any] | None:
@@ -331,21 +312,6 @@ def _tag(command: str) -> dict[str, Any] | None:
     if command == "resume":  # Metaflow takes the Config from the run that is resumed, and refuses to be told another
         del sys.argv[given : given + 3]
     return config
-
-
-def _stop_with_parent() -> None:
-    """Interrupt this process when the ``dbt-flow run`` that started it is gone, however it went."""
-    parent = int(os.environ.get(PARENT_VARIABLE) or 0)
-    if not parent or (parent != os.getppid() and psutil.pid_exists(parent)):  # a run inside a run inherits the variable
-        os.environ.pop(PARENT_VARIABLE, None)
-        return
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.25)
-        os.killpg(os.getpgid(0), signal.SIGINT)
-
-    threading.Thread(target=watch, name="dbt-flow-parent", daemon=True).start()
 
 
 if __name__ == "__main__":

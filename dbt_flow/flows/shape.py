@@ -13,6 +13,7 @@ from dbt_flow.pipeline.isolation import Compiled, Isolation, resume_at
 from dbt_flow.pipeline.job import Job
 from dbt_flow.run.recorder import Feed
 from dbt_flow.state.places import open_store
+from dbt_flow.state.store import Store
 
 SHAPE_VARIABLE = "DBT_FLOW_SHAPE"
 """Set for ``resume``, when Metaflow takes the Config from the run that is resumed: the key of what was compiled now, or ``-``
@@ -44,13 +45,18 @@ def isolation_of(job: Job, command: str | None) -> dict[str, Any] | None:
     return None if shape is None else shape.to_dict()
 
 
+def store_in(config: Mapping[str, Any]) -> Store:
+    """Where the runs of a Config are remembered."""
+    return open_store(Path(config["state"]), config.get("bucket"))
+
+
 def shape_of(config: Mapping[str, Any]) -> Isolation | None:
     """The shape of the flow that a Config describes; None for one step."""
     key = os.environ.get(SHAPE_VARIABLE)
     if key == "-":
         return None
     if key:
-        return Compiled(open_store(Path(config["state"]), config.get("bucket")), key).shape()
+        return Compiled(store_in(config), key).shape()
     found = config.get("isolation")
     return Isolation.from_dict(found) if found else None
 
@@ -71,7 +77,7 @@ def forget(config: Mapping[str, Any]) -> None:
     """Remove what was compiled for a run that has ended, however it did."""
     found = config.get("isolation")
     if found:
-        Compiled(open_store(Path(config["state"]), config.get("bucket")), found["key"]).drop()
+        Compiled(store_in(config), found["key"]).drop()
 
 
 def words_for(config: Mapping[str, Any], command: str, said: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from dbt_flow.pipeline.building import hooks_that_failed, longest_first
 from dbt_flow.pipeline.prepare import target_folder
 from dbt_flow.pipeline.settle import Ending
 from dbt_flow.plan.waves import ISOLATED
+from dbt_flow.project.parse_cache import moved
 from dbt_flow.project.parsing import dbt_flags
 from dbt_flow.project.place import DbtProject
 from dbt_flow.project.refusals import refusal
@@ -85,7 +86,7 @@ def _order(call: Call, hooks: Hooks, target_path: Path) -> Build:
     waits = step.waits()
     alone = step.step.kind == ISOLATED
     return Build(
-        manifest=unpacked(step.compiled.manifest()),
+        manifest=unpacked(_manifest(step)),
         sample_rows=step.job.sample_rows,
         arguments=(*flags, *step.job.options.event_times),
         selection=(),
@@ -97,6 +98,12 @@ def _order(call: Call, hooks: Hooks, target_path: Path) -> Build:
         edges=tuple((above, node) for node in call.nodes for above in waits[node]),
         hooks=hooks,
     )
+
+
+def _manifest(step: StepAttempt) -> bytes:
+    """The stored manifest, with the project's folder as it is called on this machine."""
+    raw, job = step.compiled.manifest(), step.job
+    return moved(raw, job.moved_from, str(job.dbt_project)) if job.moved_from else raw
 
 
 def _ending(call: Call, outcome: Outcome) -> Ending:

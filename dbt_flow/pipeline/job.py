@@ -88,6 +88,8 @@ class Job:
     options: Options = field(default_factory=Options)
     sample_rows: int = 0
     """How many failing rows a card may show."""
+    moved_from: str | None = None
+    """In a task on another machine: the dbt project's folder where the run was launched."""
     telling: Mapping[str, Any] = field(default_factory=dict)
     """:class:`dbt_flow.report.rules.Rules`, who is told of what."""
 
@@ -138,6 +140,7 @@ class Job:
             owner_contact=data.get("owner_contact") or {},
             options=Options(**(data.get("options") or {})),
             sample_rows=int(data.get("sample_rows") or 0),
+            moved_from=data.get("moved_from"),
             telling=data.get("telling") or {},
         )
 
@@ -145,6 +148,11 @@ class Job:
     def store(self) -> Store:
         """Where runs are remembered."""
         return open_store(self.state, self.bucket)
+
+    @property
+    def shared(self) -> Store | None:
+        """Where machines share what they have parsed; None where there is one machine."""
+        return self.store if self.bucket else None
 
     @property
     def target(self) -> str | None:

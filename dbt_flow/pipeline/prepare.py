@@ -67,7 +67,7 @@ def prepare(job: Job, target_path: Path, phase: Phase) -> Prepared:
     :raises DbtFlowError: dbt refuses the project or the selection, or the selection is empty.
     """
     phase("asking dbt for the project")
-    parsed = parse(job.project(), job.state / "parse", target_path)
+    parsed = parse(job.project(), job.state / "parse", target_path, job.shared)
     phase("planning")
     return plan_of(job, parsed)
 
@@ -217,7 +217,7 @@ def parse_fleet(
             phase(f"asking dbt for {settings.shown(project.folder)}")
             with target_folder(job) as folder:
                 try:
-                    known[key] = parse(project, job.state / "parse", folder)
+                    known[key] = parse(project, job.state / "parse", folder, job.shared)
                 except DbtFlowError as error:
                     errors.append(error)
                     known[key] = None

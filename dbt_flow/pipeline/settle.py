@@ -207,19 +207,32 @@ def settle_dead(
     :param task: Metaflow's pathspec of its task, for the card of such a run.
     :param stopped: who or what stopped it, in words, when somebody did.
     """
+    return _settled(store, RunRef(NO_TARGET, dag, number), {"flow": flow, "task": task}, stopped, over=False)
+
+
+def settle_over(store: Store, ref: RunRef, header: Mapping[str, Any], stopped: str | None) -> RunResult | None:
+    """:func:`settle_dead` for who knows that every task of the run has ended, on other machines too.
+
+    :param header: its ``flow`` and ``task``.
+    """
+    return _settled(store, ref, header, stopped, over=True)
+
+
+def _settled(store: Store, run: RunRef, known: Mapping[str, Any], stopped: str | None, *, over: bool) -> RunResult | None:
+    dag, number, flow = run.dag, run.number, known["flow"]
     ref = find_run(store, dag, number)
     if ref is None and flow is None:
         return None
     death = Ending(RunCancelled("run-cancelled", stopped)) if stopped else None
     if ref is None:
-        header = {"flow": flow, "run": f"{flow}/{number}", "task": task}
+        header = {**known, "run": f"{flow}/{number}"}
         return _never_planned(RunRecord(store, RunRef(NO_TARGET, dag, number)), header, death or _TOO_EARLY)
     record = RunRecord(store, ref)
     settled = record.result()
     if settled is not None:
         return settled
     attempts = record.attempts()
-    if not attempts or any(attempt.alive for attempt in attempts):
+    if not attempts or (not over and any(attempt.alive for attempt in attempts)):
         return None
     document = record.get("plan.json")
     plan = None if document is None else Plan.from_dict(document)
@@ -299,6 +312,15 @@ def settle_clone(store: Store, dag: str, run: str, origin: str, task: str) -> Ru
         keep_receipt(record)
         tell(_dead_sink(record, {"task": task}), plan, result, card_extra(store, result, {}))
     return record.result()
+
+
+def settle_refused(store: Store, task: Mapping[str, Any], error: DbtFlowError) -> RunResult | None:
+    """Settle a run whose task could not even begin.
+
+    :param task: its ``dag``, ``flow``, ``run`` (Metaflow's id) and ``task`` (the pathspec).
+    """
+    ref = find_run(store, task["dag"], task["run"]) or RunRef(NO_TARGET, task["dag"], task["run"])
+    return _never_planned(RunRecord(store, ref), {**task, "run": f"{task['flow']}/{task['run']}"}, Ending(error))
 
 
 def _never_planned(record: RunRecord, header: Mapping[str, Any], ending: Ending) -> RunResult | None:

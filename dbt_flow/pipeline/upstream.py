@@ -93,7 +93,7 @@ def deferred(job: Job, parsed: Parsed, phase: Phase) -> tuple[str, ...]:
     phase(f"asking dbt for the target {job.options.defer_to}")
     other = replace(job.project(), target=job.options.defer_to)
     folder = parsed.target_path / "deferred"
-    manifest = parse(other, job.state / "parse", folder).manifest
+    manifest = parse(other, job.state / "parse", folder, job.shared).manifest
     manifest.write(str(folder / "manifest.json"))
     return ("--defer", "--defer-state", str(folder))
 

@@ -17,7 +17,7 @@ from dbt_common.exceptions import DbtBaseException, DbtInternalError
 
 from dbt_flow import redact
 from dbt_flow.errors import ProjectError
-from dbt_flow.project.parse_cache import ParseCache
+from dbt_flow.project.parse_cache import Exchange, ParseCache
 from dbt_flow.project.place import DbtProject, working_in
 from dbt_flow.project.refusals import circle, refusal
 from dbt_flow.project.seams import invocation, selection
@@ -101,17 +101,18 @@ class Parsed:
         return dbt_flags(self.project, self.target_path, self.profiles_dir, self.target.name)
 
 
-def parse(project: DbtProject, cache: Path, target_path: Path) -> Parsed:
+def parse(project: DbtProject, cache: Path, target_path: Path, exchange: Exchange | None = None) -> Parsed:
     """Ask dbt for the manifest of ``project``.
 
     :param cache: a folder that all processes share; see :mod:`.parse_cache`.
     :param target_path: a folder of this run; nothing is written into the project's own.
+    :param exchange: where machines share their caches.
     :raises ProjectError: dbt cannot load or parse it; the code says which.
     """
     project = _at_rest(project)
     target_path = target_path.absolute()
     target_path.mkdir(parents=True, exist_ok=True)
-    kept = ParseCache(cache.absolute(), project, target_path)
+    kept = ParseCache(cache.absolute(), project, target_path, exchange)
     answer = _ask(project, target_path, kept)
     if _astray(answer.exception) and kept.shared.exists():
         kept.forget()
