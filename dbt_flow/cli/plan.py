@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from dbt_flow.cli.terminal import DAG, Context, console, emit_json
+from dbt_flow.errors import InputError
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag, clock_warnings, load_dag, next_starts
 
@@ -17,26 +19,58 @@ _SHOWN = 200  # steps that the text shows
 
 
 @click.command("plan", short_help="Show what a run would do.")
-@click.argument("dag", metavar="DAG|FILE", type=DAG)
+@click.argument("dags", metavar="DAG|FILE", nargs=-1, type=DAG)
+@click.option(
+    "--base", metavar="REV", help="Compare with a revision of git: what moves, what changes; of all DAGs, or of those named."
+)
+@click.option("--markdown", is_flag=True, help="With --base: print Markdown, for a comment on a pull request.")
 @click.option("--resolved", is_flag=True, help="Show the DAG file with its defaults, and where each value comes from.")
 @click.option("--target", metavar="NAME", help="A dbt target instead of the DAG's or the profile's.")
 @click.option("--compare-to", metavar="DIR", help="A folder with a manifest.json, for `state:` in selections. [last good run]")
 @click.option("--project-dir", metavar="DIR", help="Run this dbt project; needs no dbt_flow.yml.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 @click.pass_obj
-def command(context: Context, /, dag: str, resolved: bool, project_dir: str | None, as_json: bool, **said: str | None) -> int:
+def command(context: Context, /, dags: tuple[str, ...], project_dir: str | None, as_json: bool, **said: Any) -> int:
     """Show what a run of a DAG would do: every node with the reason, in steps, and what is missing for it on the target.
 
-    dbt is asked for the project and the selection; nothing is built.
+    dbt is asked for the project and the selection; nothing is built. With --base, show what a change does to all DAGs: the work
+    tree as it is against a revision of git.
+
+    \b
+    dbt-flow plan carrier_risk
+    dbt-flow plan --base main
     """
-    settings = (Context(replace(context.flags, project_dir=project_dir)) if project_dir else context).settings
-    chosen = load_dag(settings, dag)
-    if resolved:
+    context = Context(replace(context.flags, project_dir=project_dir)) if project_dir else context
+    _fit_together(dags, as_json, said)
+    if said["base"]:
+        from dbt_flow.cli.plan_base import plan_base  # loads dbt
+
+        return plan_base(context, dags, said["base"], as_json, said["markdown"])
+    settings = context.settings
+    chosen = load_dag(settings, dags[0])
+    if said["resolved"]:
         return _resolved(chosen, as_json)
     return _plan(settings, chosen, said, as_json)
 
 
-def _plan(settings: Settings, dag: Dag, said: dict[str, str | None], as_json: bool) -> int:
+def _fit_together(dags: tuple[str, ...], as_json: bool, said: Mapping[str, Any]) -> None:
+    """:raises InputError: ``usage``: flags or DAGs that do not go together."""
+    if said["base"]:
+        beside = [name for name in ("resolved", "target", "compare_to") if said[name]]
+        if beside:
+            flag = f"--{beside[0].replace('_', '-')}"
+            raise InputError("usage", f"{flag} does not go with --base", hint=f"leave one of the two out: {flag}, --base")
+        if as_json and said["markdown"]:
+            raise InputError("usage", "--json and --markdown are two forms of one answer", hint="keep one of them")
+        return
+    if said["markdown"]:
+        raise InputError("usage", "--markdown goes with --base", hint="write: dbt-flow plan --base main --markdown")
+    if len(dags) != 1:
+        hint = "name one DAG: dbt-flow plan DAG; or compare all of them: dbt-flow plan --base REV"
+        raise InputError("usage", f"{'no DAG is' if not dags else 'several DAGs are'} named", hint=hint)
+
+
+def _plan(settings: Settings, dag: Dag, said: Mapping[str, Any], as_json: bool) -> int:
     from dbt_flow.pipeline.forecast import forecast  # loads dbt
     from dbt_flow.pipeline.job import Job, Options
 
