@@ -58,8 +58,9 @@ VERBS = {
     "alerts": Verb("alerts", "on call", "Install, test and send alerts: pages, messages, monitors."),
     "artifacts": Verb("artifacts", "on call", "Fetch dbt's artifacts of a run: manifest, run results."),
     "events": Verb("events", "on call", "Publish, list and replay events."),
-    "init": Verb("init", "fleet", "Make a dbt_flow.yml and a first DAG for a dbt project."),
     "lint": Verb("lint", "fleet", "Check the whole fleet: what no DAG builds, what two do, who does not wait."),
+    "init": Verb("init", "fleet", "Make a dbt_flow.yml and a first DAG for a dbt project."),
+    "new": Verb("new", "fleet", "Make a further DAG, from what the project suggests."),
     "deploy": Verb("deploy", "fleet", "Deploy to Argo Workflows or Step Functions: plan, apply, drift, destroy."),
     "metaflow": Verb("metaflow", "fleet", "Pass a command on to a DAG's Metaflow flow."),
 }

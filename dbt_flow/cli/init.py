@@ -5,58 +5,109 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 
+from dbt_flow.cli.starter import dag_text, pre_commit, shown, workflow, write_new, write_schema
 from dbt_flow.cli.terminal import Context
 from dbt_flow.errors import InputError, ProjectError
 from dbt_flow.settings import DBT_PROJECT_FILE, SETTINGS_FILE, find_root, metaflow_project
-from dbt_flow.spec.schema import FILE as SCHEMA_FILE
-from dbt_flow.spec.schema import schema_text
 from dbt_flow.yamlfile import read
 
 _MACRO = Path(__file__).parents[1] / "project" / "macros" / "in_dag.sql"
+_COME_ALONG = ("duckdb", "snowflake")
+"""Adapters that are installed with dbt-flow."""
 
 
 @click.command("init", short_help="Make a first DAG for a dbt project.")
 @click.option("--project-dir", metavar="DIR", help="The dbt project. [found here, below or above]")
 @click.option("--owner", metavar="TEAM", help="The team that owns the first DAG. [your user name]")
+@click.option("--duckdb", is_flag=True, help="Where no profiles.yml has the profile: write one, for a DuckDB file.")
+@click.option("--deps/--no-deps", default=True, help="Install the project's packages where they are missing. [yes]")
+@click.option("--pre-commit", "hooks", is_flag=True, help="Also write pre-commit's hooks, or add them to those that are there.")
+@click.option("--ci", is_flag=True, help="Also write a GitHub workflow that checks pull requests.")
 @click.option("--macro", is_flag=True, help="Also write macros/in_dag.sql, with which models say their DAG themselves.")
-@click.option("--force", is_flag=True, help="Replace files that are there.")
 @click.pass_obj
-def command(context: Context, project_dir: str | None, owner: str | None, macro: bool, force: bool) -> int:
+def command(context: Context, /, project_dir: str | None, owner: str | None, **said: bool) -> int:
     """Write dbt_flow.yml and a first DAG for an existing dbt project: a DAG that builds all of it, by hand.
 
-    Nothing of the dbt project is changed, but for --macro, which adds one file to it.
+    What is there is kept: the command may be given again, for what is missing. Nothing of the dbt project is changed, but for
+    --macro and --duckdb, which add a file each, and the packages that it asks for itself (dbt deps).
+
+    \b
+    pip install dbt-flow
+    dbt-flow init
+    dbt-flow run my_project
     """
     project = _project(project_dir or context.flags.project_dir)
     root = Path(context.flags.root) if context.flags.root else _root(project)
-    profile, targets, found = _profile(project, context.flags.profiles_dir)
-    name = _dag_name(project)
-    files = {
-        root / SETTINGS_FILE: _settings(project, root),
-        root / "dags" / f"{name}.yaml": _dag(owner or _user()),
-        root / "dags" / SCHEMA_FILE: schema_text(),
-    }
-    if macro:
-        files[project / _macro_folder(project) / "in_dag.sql"] = _MACRO.read_text(encoding="utf-8")
-    there = [file for file in files if file.exists() and file.name != SCHEMA_FILE]
-    if there and not force:
-        shown = ", ".join(_shown(file, root) for file in there)
-        raise InputError("bad-value", f"already there: {shown}", hint="keep what you have, or replace it with --force")
-    for file, text in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
-        click.echo(f"wrote {_shown(file, Path.cwd())}")
-    click.echo(f"dbt project {_shown(project, Path.cwd()) or '.'}, profile {profile}")
-    if found is None:
-        click.echo(f"  no profiles.yml has the profile {profile}; dbt needs one, in the project or in ~/.dbt", err=True)
+    profile = _profile(project, context.flags.profiles_dir)
+    name = _first_dag(root, project)
+    _settings_and_dag(root, project, name, owner)
+    if said["macro"]:
+        _wrote(project / _macro_folder(project) / "in_dag.sql", _MACRO.read_text(encoding="utf-8"))
+    if said["duckdb"] and profile.file is None:
+        profile = _duckdb(project, profile.name)
+    deps = _wants_packages(project)
+    if said["hooks"]:
+        file, did = pre_commit(root.absolute(), (root / "dags").absolute())
+        click.echo(f"{did} {shown(file)}")
+    if said["ci"]:
+        folder = (os.path.relpath(project, root) if project != root else ".") if deps else ""
+        file, wrote = workflow(root.absolute(), _packages(profile), deps=folder)
+        click.echo(f"{'wrote' if wrote else 'kept'} {shown(file)}")
+    _told(project, profile)
+    if deps and said["deps"] and not _installed(project):
+        _install(project, profile)
+    if profile.file is None:
+        click.echo(f"Next: dbt-flow init --duckdb, or a profile of your own; then dbt-flow run {name}")
     else:
-        click.echo(f"  found in {_shown(found, Path.cwd())}, targets: {', '.join(targets) or 'none'}")
-    click.echo(f"Next: dbt-flow plan {name}, then dbt-flow run {name}")
+        click.echo(f"Next: dbt-flow run {name}. Further DAGs: dbt-flow new")
     return 0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where the project's profile is; only keys are read, no secrets."""
+
+    name: str
+    targets: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    """The adapters' types, of all targets."""
+    file: Path | None = None
+
+
+def _settings_and_dag(root: Path, project: Path, name: str, owner: str | None) -> None:
+    _wrote(root / SETTINGS_FILE, _settings(project, root))
+    folder = root / "dags"
+    if folder.is_dir() and any(folder.rglob("[!_.]*.y*ml")):
+        click.echo(f"kept {shown(folder)}: it has DAGs")
+    else:
+        keys = {"owner": owner or user(), "description": "Everything of this dbt project", "select": "package:this"}
+        _wrote(folder / f"{name}.yaml", dag_text(keys) + '# trigger: {schedule: "0 6 * * *"}\n')
+    if write_schema(folder):
+        click.echo(f"wrote {shown(folder)}/.schema.json")
+
+
+def _wrote(path: Path, text: str) -> None:
+    click.echo(f"{'wrote' if write_new(path, text) else 'kept'} {shown(path)}")
+
+
+def _told(project: Path, profile: Profile) -> None:
+    click.echo(f"dbt project {shown(project) or '.'}, profile {profile.name}")
+    if profile.file is None:
+        click.echo(f"  no profiles.yml has the profile {profile.name}; dbt needs one, in the project or in ~/.dbt", err=True)
+    else:
+        click.echo(f"  found in {shown(profile.file)}, targets: {', '.join(profile.targets) or 'none'}")
+
+
+# ---- the project
 
 
 def _project(said: str | None) -> Path:
@@ -64,7 +115,7 @@ def _project(said: str | None) -> Path:
 
     :raises ProjectError: there is none, or there are several below.
     """
-    start = Path(said or ".").absolute()
+    start = Path(os.path.abspath(said or "."))  # noqa: PTH100 - resolve() would follow links
     if (start / DBT_PROJECT_FILE).is_file():
         return start
     below = sorted(file.parent for file in start.glob(f"*/{DBT_PROJECT_FILE}"))
@@ -93,8 +144,8 @@ def _root(project: Path) -> Path:
     return here if project.parent == here else project
 
 
-def _profile(project: Path, profiles_dir: str | None) -> tuple[str, list[str], Path | None]:
-    """The profile's name, its targets and its file, by dbt's rules for where to look; only keys are read, no secrets."""
+def _profile(project: Path, profiles_dir: str | None) -> Profile:
+    """The profile, by dbt's rules for where to look."""
     data = read(project / DBT_PROJECT_FILE).data
     name = str((data or {}).get("profile") or (data or {}).get("name") or "")
     folders = [profiles_dir, os.environ.get("DBT_PROFILES_DIR"), str(project), str(Path.home() / ".dbt")]
@@ -105,8 +156,59 @@ def _profile(project: Path, profiles_dir: str | None) -> tuple[str, list[str], P
         profiles: Any = read(file).data
         if isinstance(profiles, dict) and isinstance(profiles.get(name), dict):
             outputs = profiles[name].get("outputs")
-            return name, sorted(outputs) if isinstance(outputs, dict) else [], file
-    return name, [], None
+            outputs = outputs if isinstance(outputs, dict) else {}
+            kinds = {str(output.get("type")) for output in outputs.values() if isinstance(output, dict) and output.get("type")}
+            return Profile(name, tuple(sorted(outputs)), tuple(sorted(kinds)), file)
+    return Profile(name)
+
+
+def _duckdb(project: Path, profile: str) -> Profile:
+    """Write a profile for a DuckDB file beside the project's own files.
+
+    :raises InputError: there is a profiles.yml, with other profiles.
+    """
+    file = project / "profiles.yml"
+    output = {"type": "duckdb", "path": f"{metaflow_project(project)}.duckdb", "threads": 4}
+    if not write_new(file, yaml.safe_dump({profile: {"target": "dev", "outputs": {"dev": output}}}, sort_keys=False)):
+        hint = f"add the profile {profile} to it"
+        raise InputError("bad-value", f"{shown(file)} is there, without the profile {profile}", hint=hint)
+    click.echo(f"wrote {shown(file)}")
+    return Profile(profile, ("dev",), ("duckdb",), file)
+
+
+def _wants_packages(project: Path) -> bool:
+    """Whether the project asks for dbt packages."""
+    for name in ("packages.yml", "dependencies.yml"):
+        data = read(project / name).data if (project / name).is_file() else None
+        if isinstance(data, dict) and data.get("packages"):
+            return True
+    return False
+
+
+def _installed(project: Path) -> bool:
+    data = read(project / DBT_PROJECT_FILE).data or {}
+    folder = project / str(data.get("packages-install-path") or "dbt_packages")
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _install(project: Path, profile: Profile) -> None:
+    """``dbt deps``, in a process of its own; that it fails is told with what to type, and stops nothing."""
+    click.echo("installing the project's packages: dbt deps", err=True)
+    words = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "deps", "--project-dir", str(project)]
+    words += ["--profiles-dir", str(profile.file.parent)] if profile.file else []
+    environment = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    done = subprocess.run(
+        words, cwd=project, stdout=sys.stderr.fileno(), stdin=subprocess.DEVNULL, check=False, env=environment
+    )
+    if done.returncode:
+        click.echo(f"  they could not be installed; once they can: dbt deps --project-dir {shown(project) or '.'}", err=True)
+
+
+def _packages(profile: Profile) -> str:
+    """What ``pip install`` needs in CI: dbt-flow with the adapters of the profile's targets."""
+    extras = ",".join(kind for kind in profile.kinds if kind == "postgres")
+    others = [f"dbt-{kind}" for kind in profile.kinds if kind not in _COME_ALONG and kind != "postgres"]
+    return " ".join([f"'dbt-flow[{extras}]'" if extras else "dbt-flow", *others])
 
 
 def _macro_folder(project: Path) -> str:
@@ -115,12 +217,19 @@ def _macro_folder(project: Path) -> str:
     return str(paths[0]) if isinstance(paths, list) and paths else "macros"
 
 
-def _dag_name(project: Path) -> str:
+# ---- names and texts
+
+
+def _first_dag(root: Path, project: Path) -> str:
+    """The DAG to run first: the one that is there when there is one, else the project's name."""
+    there = sorted(path.stem for path in (root / "dags").rglob("[!_.]*.y*ml"))
     name = re.sub(r"[^a-z0-9]+", "_", metaflow_project(project)).strip("_")
-    return name if name[:1].isalpha() else f"dag_{name}"
+    name = name if name[:1].isalpha() else f"dag_{name}"
+    return there[0] if there and name not in there else name
 
 
-def _user() -> str:
+def user() -> str:
+    """Who is at the keyboard, as an owner until there are teams."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -135,20 +244,3 @@ def _settings(project: Path, root: Path) -> str:
         "# owners:            # the teams; while there are none, any owner is good\n"
         "#   data-team: {email: data-team@example.com, slack: '#data'}\n"
     )
-
-
-def _dag(owner: str) -> str:
-    return (
-        f"# yaml-language-server: $schema={SCHEMA_FILE}\n"
-        f"owner: {owner}\n"
-        "description: Everything of this dbt project\n"
-        "select: package:this\n"
-        '# trigger: {schedule: "0 6 * * *"}\n'
-    )
-
-
-def _shown(path: Path, base: Path) -> str:
-    try:
-        return path.relative_to(base).as_posix()
-    except ValueError:
-        return str(path)
