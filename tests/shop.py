@@ -289,7 +289,8 @@ class Started:
                 with suppress(psutil.NoSuchProcess):  # an earlier run's
                     step = psutil.Process(lines[0]["pid"])
                     if step.status() != psutil.STATUS_ZOMBIE:
-                        return Built(lines[0]["run"], step, step.parent(), log.parent)
+                        launcher = psutil.Process(lines[0]["launcher"]["pid"])
+                        return Built(lines[0]["run"], step, launcher, log.parent)
         return None
 
 

@@ -17,6 +17,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dbt_flow.flows import warm
+from dbt_flow.flows.warm import LOCAL_COMMANDS, command
+
+if __name__ == "__main__":
+    warm.begin()  # before the imports that it is there to save
+
 from metaflow import (
     Config,
     FlowMutator,
@@ -48,7 +54,6 @@ from dbt_flow.settings import Settings, load_settings
 from dbt_flow.spec import Dag, Param, load_dag
 from dbt_flow.spec.schedulers import SCHEDULERS, refused_by, schedule_of
 
-_LOCAL_COMMANDS = ("run", "resume")
 _TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "date": str}
 
 
@@ -69,12 +74,6 @@ def _argument(name: str) -> str | None:
     return None
 
 
-def _command() -> str | None:
-    """Metaflow's command on this process's command line."""
-    known = "run resume step show card check argo-workflows step-functions airflow tag dump logs"
-    return next((word for word in sys.argv[1:] if word in known.split()), None)
-
-
 _read_before: dict[str | None, dict[str, Any]] = {}
 """What the launcher has read already, by path: with ``isolate:`` dbt was asked for it."""
 
@@ -83,7 +82,7 @@ def _job(settings: Settings, path: str) -> dict[str, Any]:
     job = Job.of(settings, load_dag(settings, path), Options.from_environment())
     carry(job)
     remote = vars(settings.destinations.remote)
-    return {**job.to_dict(), "isolation": isolation_of(job, _command()), "remote": {key: remote[key] for key in sorted(remote)}}
+    return {**job.to_dict(), "isolation": isolation_of(job, command()), "remote": {key: remote[key] for key in sorted(remote)}}
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -120,9 +119,9 @@ def _parse(text: str) -> dict[str, Any]:
 
 def _deployable(config: Mapping[str, Any]) -> None:
     """What the scheduler that is deployed to cannot express is refused, never lost."""
-    command = _command()
-    if config and command in SCHEDULERS:
-        found = refused_by(Dag.from_dict(_plain(config["dag"])), command)
+    scheduler = command()
+    if config and scheduler in SCHEDULERS:
+        found = refused_by(Dag.from_dict(_plain(config["dag"])), scheduler)
         if found:
             raise Refusals(found)
 
@@ -177,7 +176,7 @@ def _starts(dag: Dag) -> list[tuple[Any, dict[str, Any]]]:
     if start.schedule:
         if len(start.schedule) > 1:
             return []  # Metaflow's @schedule takes one; `serve` takes them all, and deploying refuses such a DAG
-        return [(schedule, schedule_of(dag, _command()))]
+        return [(schedule, schedule_of(dag, command()))]
     if start.event:
         event: Any = start.event.name
         if start.event.params:
@@ -280,14 +279,16 @@ if _given:  # `resume` looks the flow's name up before mutators run
 
 def main() -> None:
     """Run Metaflow's command line; for a local run, also see to it that the run is told however it ends."""
-    command = _command()
-    if command not in _LOCAL_COMMANDS:
+    said = command()
+    if said == "step":
+        warm.leave_after(DbtFlow)
+    if said not in LOCAL_COMMANDS:
         DbtFlow()
         return
     os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
     signals = Signals()
     stop_with_parent()
-    config = _tag(command)
+    config = _tag(said)
     if config is not None:
         note_the_run(config)
     try:
@@ -296,6 +297,7 @@ def main() -> None:
         run = getattr(current, "run_id", None)
         if config is not None and run is not None:
             settle(config, str(run), signals.stopped)
+        warm.end()
 
 
 def _tag(command: str) -> dict[str, Any] | None:

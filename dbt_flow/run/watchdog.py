@@ -44,8 +44,9 @@ class Watchdog:
     def __init__(self, timeout: float | None, on_stop: Callable[[Stop], None]) -> None:
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._timeout = timeout
-        self._launcher = int(os.environ.get(LAUNCHER_VARIABLE) or 0)
-        self._parent = process_mark(int(os.environ.get(PARENT_VARIABLE) or 0)) if self._launcher else {}
+        self._launched = bool(int(os.environ.get(LAUNCHER_VARIABLE) or 0))
+        self._launcher = process_mark(int(os.environ.get(LAUNCHER_VARIABLE) or 0))
+        self._parent = process_mark(int(os.environ.get(PARENT_VARIABLE) or 0)) if self._launched else {}
         self._on_stop = on_stop
         self._reader, self._writer = socket.socketpair()
         self._handlers: dict[int, Any] = {}
@@ -96,7 +97,9 @@ class Watchdog:
         return None
 
     def _orphaned(self) -> bool:
-        return bool(self._launcher and os.getppid() != self._launcher) or bool(self._parent and not still_runs(self._parent))
+        if self._launched and not still_runs(self._launcher):
+            return True
+        return bool(self._parent and not still_runs(self._parent))
 
 
 def _do_nothing(number: int, frame: object) -> None:

@@ -110,8 +110,10 @@ def test_a_dead_parent_is_no_signal_of_a_person() -> None:
     assert "launcher-gone" in out
 
 
-def test_a_launcher_that_is_not_the_parent_is_gone() -> None:
-    out, _ = watched(**{LAUNCHER_VARIABLE: "1"}).communicate(timeout=120)
+def test_a_launcher_that_had_gone_before_is_gone() -> None:
+    launcher = subprocess.Popen([sys.executable, "-c", ""])
+    launcher.wait()
+    out, _ = watched(**{LAUNCHER_VARIABLE: str(launcher.pid)}).communicate(timeout=120)
     assert "launcher-gone" in out
 
 
