@@ -18,18 +18,22 @@ from dbt_flow.settings import Settings
 from dbt_flow.spec import Fleet, load_fleet
 
 if TYPE_CHECKING:
-    from dbt_flow.pipeline.linting import Linted, Listeners
+    from dbt_flow.pipeline.lint_fix import Fixed
+    from dbt_flow.pipeline.linting import Linted, Linter, Listeners
     from dbt_flow.plan.lint.found import Finding
 
 _SHOWN = 50  # findings of one code in one file that the text shows
+_ROUNDS = 9  # of mending: what one makes idle, the next takes away
 _EVERY = 2.0  # seconds between two lines of progress without a terminal
 
 
 @click.command("lint", short_help="Check the whole fleet.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+@click.option("--fix", is_flag=True, help="Mend in YAML files what is safe to mend: docs/lint.md says what that is.")
+@click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
 @click.option("--rules", is_flag=True, help="Show the rules and why each is there, and end.")
 @click.pass_obj
-def command(context: Context, as_json: bool, rules: bool) -> int:
+def command(context: Context, as_json: bool, fix: bool, diff: bool, rules: bool) -> int:
     """Check all DAGs together: tables in no DAG or in two, reading without waiting, schedules, owners, tests that never run.
 
     dbt parses the project once and selects for each DAG; no warehouse is asked, and nothing is built. The exit code is 1 when
@@ -44,11 +48,28 @@ def command(context: Context, as_json: bool, rules: bool) -> int:
     with _progress() as phase:
         if settings.flows:
             phase("reading the ML flows")
-        listeners = _listeners(settings, fleet)
         linter = Linter(settings, datetime.now(timezone.utc), phase)
-        linted = linter.lint(fleet, listeners)
-    _show(linted, as_json)
+        linted = linter.lint(fleet, _listeners(settings, fleet))
+        fixed = _fixed(linter, linted, write=fix and not diff) if fix or diff else None
+        if fixed is not None and fix and not diff:
+            linted = fixed[-1][1]
+    _show(linted, as_json, [one for one, _ in fixed or ()], diff)
     return 2 if linted.errors else 1 if linted.findings else 0
+
+
+def _fixed(linter: Linter, linted: Linted, *, write: bool) -> list[tuple[Fixed, Linted]]:
+    """Mend until there is nothing left to mend, so that a second call changes nothing; each with how it is then."""
+    from dbt_flow.pipeline.lint_fix import fix
+
+    rounds = []
+    while True:
+        fixed = fix(linter.settings, linted, write=write)
+        if write and fixed.made:
+            fleet = load_fleet(linter.settings)
+            linted = linter.lint(fleet, _listeners(linter.settings, fleet))
+        rounds.append((fixed, linted))
+        if not write or not fixed.made or len(rounds) == _ROUNDS:
+            return rounds
 
 
 def _listeners(settings: Settings, fleet: Fleet) -> Listeners:
@@ -92,22 +113,31 @@ def _progress() -> Iterator[Any]:
     yield line
 
 
-def _show(linted: Linted, as_json: bool) -> None:
+def _show(linted: Linted, as_json: bool, rounds: list[Fixed], diff: bool) -> None:
     findings = linted.findings
+    made = [mend for fixed in rounds for mend in fixed.made]
+    for line in rounds[-1].diff() if diff else ():
+        click.echo(line, err=as_json)
     if as_json:
         document: dict[str, Any] = {"findings": [finding.to_dict() for finding in findings]}
         if linted.errors:
             document["errors"] = [error.to_dict() for error in linted.errors]
+        if rounds and not diff:
+            document["fixed"] = [{"file": mend.file, "what": mend.what} for mend in made]
         emit_json(document)
         report(linted.errors)
     else:
         report(linted.errors, stdout=True)
+        for mend in made:
+            click.echo(f"{'would mend' if diff else 'mended'} {mend.file}: {mend.what}")
+        if made:
+            click.echo()
         for file, group in groupby(findings, key=lambda finding: finding.file):
             _file(file, list(group))
-    for note in linted.notes:
+    for note in (*linted.notes, *(rounds[-1].left if rounds else ())):
         click.echo(note, err=True)
     if not as_json:
-        _end(linted)
+        _end(linted, bool(rounds))
 
 
 def _file(file: str | None, findings: list[Finding]) -> None:
@@ -143,7 +173,7 @@ def _screen() -> Any:
     return Console(highlight=False, markup=False)
 
 
-def _end(linted: Linted) -> None:
+def _end(linted: Linted, mended: bool) -> None:
     """The count, and what to type next."""
     from rich.text import Text
 
@@ -156,9 +186,10 @@ def _end(linted: Linted) -> None:
     files = _count(len({finding.file for finding in linted.findings}), "file")
     screen = _screen()
     screen.print(Text(f"{dags}: {_count(len(linted.findings), 'finding')} ({parts}) in {files}"))
-    screen.print(
-        Text("Next: mend them, or say with a reason that they are meant; dbt-flow lint --rules says why they are found")
+    following = (
+        "mend them, or say with a reason that they are meant" if mended else "dbt-flow lint --diff, for what --fix mends"
     )
+    screen.print(Text(f"Next: {following}; dbt-flow lint --rules says why each rule is there"))
 
 
 def _rules(as_json: bool) -> int:

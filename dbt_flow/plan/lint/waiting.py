@@ -28,7 +28,7 @@ def reads_without_waiting(land: Landscape) -> Iterator[Found]:
             elif look.dag.trigger.after:
                 fix = f"add {builder} to its after:"
             spots = tuple(look.spot(table) for table in tables)
-            yield Found(message, fix, look.dag.place("trigger"), (look.name,), spots)
+            yield Found(message, fix, look.dag.place("trigger"), (look.name,), spots, other=builder)
 
 
 def _start(look: Look) -> str:
