@@ -33,7 +33,8 @@ TABLE: Mapping[str, tuple[str, str, str]] = {
     "at_latest": (NATIVE, REFUSED, REFUSED),
     "otherwise": (NATIVE, REFUSED, REFUSED),
     "overlap: skip": (NATIVE, "native for schedules, else by our first step", OURS),
-    "overlap: queue": (NATIVE, "native, not folded", OURS),
+    "overlap: skip, with isolate": (NATIVE, "native for schedules, else refused", REFUSED),
+    "overlap: queue": (NATIVE, "native, not folded", REFUSED),
     "timeout": (OURS, OURS, OURS),
     "retries": (OURS, OURS, OURS),
     "done_by": (NATIVE, "by our first step, once a run has begun", "by our first step, once a run has begun"),
@@ -64,6 +65,11 @@ def refused_by(dag: Dag, scheduler: str) -> list[DbtFlowError]:
         refuse("trigger.at_latest", "at_latest: it waits without an end", f"delete it, {serve}")
     elif start.otherwise != "hold":
         refuse("trigger.otherwise", "otherwise: it waits without an end", f"delete it, {serve}")
+    skips = start.kind != "none" and (dag.overlap or dag.default_overlap) == "skip"
+    if skips and dag.isolate and (scheduler == "step-functions" or start.kind != "schedule"):
+        refuse("overlap", "overlap: skip, and with isolate we cannot do it ourselves", f"delete isolate, {serve}")
+    if scheduler == "step-functions" and dag.overlap == "queue" and start.schedule:
+        refuse("overlap", "overlap: queue", f"write overlap: skip, {serve}")
     if scheduler == "step-functions" and (start.event or start.after):
         refuse(f"trigger.{start.kind}", f"{start.kind}: it knows schedules alone", "deploy to Argo Workflows, " + serve)
     return found
