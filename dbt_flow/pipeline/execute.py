@@ -18,6 +18,7 @@ from dbt_flow.pipeline.attempt import Attempt, Task, Told, reused
 from dbt_flow.pipeline.building import has_hooks, hooks_that_failed, keep_manifest, longest_first
 from dbt_flow.pipeline.fresh import require_fresh, stale_decision
 from dbt_flow.pipeline.job import Job
+from dbt_flow.pipeline.overlap import alone
 from dbt_flow.pipeline.prepare import Prepared, prepare, target_folder, why
 from dbt_flow.pipeline.reuse import Judged, judge_reuse, keep_made
 from dbt_flow.pipeline.settle import Ending, complete, judge
@@ -127,6 +128,7 @@ class _Whole(Attempt[Told]):
 
     def _require_fresh(self, prepared: Prepared, who: str) -> None:
         try:
+            alone(self.job.dag, self.record)
             require_fresh(prepared, self.record, who, self._phase)
         except DbtFlowError as error:
             why_not = stale_decision(error)

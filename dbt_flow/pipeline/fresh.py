@@ -83,8 +83,6 @@ def _look(prepared: Prepared, record: RunRecord, who: str, phase: Phase) -> tupl
 
 
 def stale_decision(error: DbtFlowError) -> str | None:
-    """The reason of every decision of a run that stale sources kept from building; None for any other error."""
-    stale = error.code == "stale-sources" or (
-        error.code == "run-cancelled" and error.message.startswith("skipped: stale sources")
-    )
+    """The reason of every decision of a run that skips, or that stale sources kept from building; None for any other error."""
+    stale = error.code == "stale-sources" or (error.code == "run-cancelled" and error.message.startswith("skipped: "))
     return error.message if stale else None
