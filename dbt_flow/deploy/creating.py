@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dbt_flow.deploy.model import Space, Wanted
-from dbt_flow.errors import InputError, Place, RunFailed
+from dbt_flow.errors import Place, RunFailed
 from dbt_flow.launch import command_line, environment
 from dbt_flow.settings import Settings
 
@@ -22,6 +22,7 @@ PATIENCE = 600.0
 
 _NOISE = re.compile(r"^(Metaflow \S+ executing|Project: |Validating your flow|\s*The graph looks good|Deploying )")
 _ENDS_WITHIN = 5.0
+_LINES = 12  # of a refusal
 
 
 def create(settings: Settings, wanted: Wanted, space: Space, command: str, words: Sequence[str] = ()) -> str:
@@ -65,7 +66,7 @@ def _run(line: Sequence[str], settings: Settings, variables: Mapping[str, str], 
             if process.poll() is None:
                 _end(process)
     said = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return code, [text.strip() for text in said if text.strip() and not _NOISE.match(text)]
+    return code, [text.rstrip() for text in said if text.strip() and not _NOISE.match(text)]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -81,11 +82,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
-def _failed(wanted: Wanted, code: int, said: Sequence[str]) -> RunFailed | InputError:
+def _failed(wanted: Wanted, code: int, said: Sequence[str]) -> RunFailed:
     place = Place(wanted.place.file)
-    if code == 2 and wanted.kind == "dag" and said:  # our own refusal, with place and hint in it
-        return InputError("not-on-scheduler", "\n".join(said[-3:]), hint=f"dbt-flow validate {wanted.name}")
-    text = "; ".join(said[-3:])[:600] or (f"no answer within {PATIENCE:g} s" if code < 0 else f"exit code {code}")
+    if code == 2 and wanted.kind == "dag" and said:  # our own refusal, with its place and hint
+        return RunFailed("deploy-failed", "\n".join([f"{wanted.name} could not be deployed:", *said[-_LINES:]]), place=place)
+    text = "; ".join(line.strip() for line in said[-3:])[:600] or (
+        f"no answer within {PATIENCE:g} s" if code < 0 else f"exit {code}"
+    )
     hint = "mend it and apply again: what is done already is not done twice"
     if "production token" in text:
         hint = (

@@ -11,6 +11,8 @@ from metaflow import metaflow_config
 
 from dbt_flow.deploy.model import Wanted, digest
 from dbt_flow.errors import DbtFlowError, InputError
+from dbt_flow.pipeline.carrying import profile_refusals, profiles_file, state_refusals
+from dbt_flow.pipeline.job import Job
 from dbt_flow.settings import Settings
 
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|HEADERS")
@@ -50,13 +52,19 @@ def datastore_problems(title: str, good: Sequence[str]) -> list[DbtFlowError]:
     return []
 
 
-def state_problems(settings: Settings, wanted: Sequence[Wanted], title: str) -> list[DbtFlowError]:
-    """A folder of this machine is nothing that a task elsewhere can remember in."""
-    if settings.bucket or not any(one.kind == "dag" for one in wanted):
-        return []
-    message = f"runs on {title} would be remembered where nobody sees them: state is a folder of this machine"
-    hint = "write state: s3://BUCKET/PREFIX in dbt_flow.yml, or set DBT_FLOW_STATE"
-    return [InputError("not-deployable", message, hint=hint)]
+def carrying_problems(settings: Settings, wanted: Sequence[Wanted]) -> list[DbtFlowError]:
+    """What a task elsewhere could not use of a DAG's state and profile: told when planning, not after half of the fleet."""
+    found: dict[str, DbtFlowError] = {}
+    for one in wanted:
+        if one.dag is None:
+            continue
+        job = Job.of(settings, one.dag)
+        try:
+            refused = [*state_refusals(job), *profile_refusals(job, profiles_file(job))]
+        except DbtFlowError as error:
+            refused = [error]
+        found.update({str(error): error for error in refused})
+    return list(found.values())
 
 
 def image_problems(settings: Settings, wanted: Sequence[Wanted], name: str, title: str) -> list[DbtFlowError]:

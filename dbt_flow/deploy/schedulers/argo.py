@@ -20,13 +20,13 @@ from dbt_flow.deploy.expressible import refused
 from dbt_flow.deploy.model import Seen, Space, Wanted, digest, marks_of
 from dbt_flow.deploy.schedulers import Phase
 from dbt_flow.deploy.surroundings import (
+    carrying_problems,
     configured,
     datastore_problems,
     image_problems,
     missing,
     said_of_remote,
     setting,
-    state_problems,
 )
 from dbt_flow.errors import DbtFlowError, InputError, RunFailed
 from dbt_flow.settings import Settings
@@ -73,7 +73,7 @@ class ArgoScheduler:
         triggered = [one for one in wanted if _listens(one)]
         return [
             *datastore_problems(self.title, ("s3", "azure", "gs")),
-            *state_problems(self.settings, wanted, self.title),
+            *carrying_problems(self.settings, wanted),
             *image_problems(self.settings, wanted, "KUBERNETES_CONTAINER_IMAGE", self.title),
             *missing(_EVENTS, triggered),
             *(error for one in wanted for error in refused(one, COMMAND)),

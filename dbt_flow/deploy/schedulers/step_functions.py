@@ -22,13 +22,13 @@ from dbt_flow.deploy.expressible import refused
 from dbt_flow.deploy.model import Seen, Space, Wanted, digest, marks_of
 from dbt_flow.deploy.schedulers import Phase
 from dbt_flow.deploy.surroundings import (
+    carrying_problems,
     configured,
     datastore_problems,
     image_problems,
     missing,
     said_of_remote,
     setting,
-    state_problems,
 )
 from dbt_flow.errors import DbtFlowError, InputError, RunFailed
 from dbt_flow.settings import Settings
@@ -72,7 +72,7 @@ class StepFunctionsScheduler:
         """See the protocol."""
         return [
             *datastore_problems(self.title, ("s3",)),
-            *state_problems(self.settings, wanted, self.title),
+            *carrying_problems(self.settings, wanted),
             *image_problems(self.settings, wanted, "BATCH_CONTAINER_IMAGE", self.title),
             *missing(_ROLES, wanted),
             *(error for one in wanted for error in refused(one, COMMAND)),
