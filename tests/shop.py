@@ -39,6 +39,23 @@ def open_shop(folder: Path, *, bad: tuple[str, ...] = (), dags: Mapping[str, Map
     :param dags: DAG files by name, beside the one named ``shop`` that builds everything
     """
     shop = Shop(folder)
+    outputs = {name: {"type": "duckdb", "path": f"{name}.duckdb", "threads": 2} for name in ("dev", "prod")}
+    stock(shop, outputs, bad=bad, dags=dags)
+    return shop
+
+
+def stock(
+    shop: Shop,
+    outputs: Mapping[str, Mapping[str, Any]],
+    *,
+    macros: str = CONTROL,
+    bad: tuple[str, ...] = (),
+    dags: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write the project into a shop's folder, as :func:`open_shop` does, for these outputs of its profile.
+
+    :param macros: ``control()``, as the outputs' adapter has it
+    """
     orders = ["1,1,10", "2,2,20", "3,1,30"]
     orders += ["4,2,"] if "amount" in bad else []
     orders += ["5,77,5"] if "orphan" in bad else []
@@ -55,24 +72,22 @@ def open_shop(folder: Path, *, bad: tuple[str, ...] = (), dags: Mapping[str, Map
         ],
         "on-run-end": [hook.replace("WHAT", "end").replace("HOOK", "on_run_end")],
     }
-    outputs = {name: {"type": "duckdb", "path": f"{name}.duckdb", "threads": 2} for name in ("dev", "prod")}
     files: dict[str, str] = {
         "dbt_project.yml": yaml.safe_dump(project, sort_keys=False, width=500),
-        "profiles.yml": yaml.safe_dump({"shop": {"target": "dev", "outputs": outputs}}),
+        "profiles.yml": yaml.safe_dump({"shop": {"target": "dev", "outputs": dict(outputs)}}),
         "seeds/customers.csv": "\n".join(["id,name", *names]) + "\n",
         "seeds/orders.csv": "\n".join(["id,customer_id,amount", *orders]) + "\n",
-        "macros/control.sql": CONTROL,
+        "macros/control.sql": macros,
         "models/schema.yml": SCHEMA.replace("EXPECTED", "6" if "unit" in bad else "5"),
         **{f"models/{name}.sql": text + "\n" for name, text in MODELS.items()},
         **{f"control/{name}.sleep": "0" for name in CONTROLLED},
     }
     for name, text in files.items():
-        path = folder / name
+        path = shop.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     for name, keys in {"shop": {"select": "*"}, **(dags or {})}.items():
         shop.dag(name, **keys)
-    return shop
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Where the environments of the tests' servers are: ``make pytest`` sets them up beside the packages that the tests run with."""
+"""Where the environments of the tests' servers are: ``make pytest`` sets them up beside the tests' own packages."""
 
 from __future__ import annotations
 
