@@ -11,13 +11,14 @@ from datetime import datetime, timezone
 from dbt_flow.errors import RunCancelled
 from dbt_flow.records import utc_moment
 from dbt_flow.spec import Dag
+from dbt_flow.state.history import history
 from dbt_flow.state.runs import RunRecord, find_runs
 
 DEPLOYED = ("argo-", "sfn-")
 """How Metaflow's ids of runs begin that a scheduler started."""
 TAKEN_FOR_DEAD = 24 * 3600.0
-"""Seconds after which a run without an end is taken for dead, where the DAG has no ``timeout``: a pod can die without a word."""
-_LOOK_BACK = 20
+"""Seconds after which a run without an end is taken for dead where the DAG has no ``timeout``: a pod can die without a word."""
+_REMEMBERED = 10_000
 
 
 def alone(dag: Dag, record: RunRecord) -> None:
@@ -31,8 +32,10 @@ def alone(dag: Dag, record: RunRecord) -> None:
     ours = _began(record)
     now = datetime.now(timezone.utc).timestamp()
     longest = dag.timeout.seconds * (dag.retries + 1) if dag.timeout else TAKEN_FOR_DEAD
-    for other in find_runs(record.store, ref.dag, ref.target)[:_LOOK_BACK]:
-        if other.number == ref.number or not other.number.startswith(DEPLOYED):
+    # A scheduler's numbers do not grow with time; who has ended is in the history, which is one document.
+    ended = {str(line["run"]).rpartition("/")[2] for line in history(record.store, ref.dag, ref.target, _REMEMBERED)}
+    for other in find_runs(record.store, ref.dag, ref.target):
+        if other.number == ref.number or other.number in ended or not other.number.startswith(DEPLOYED):
             continue
         theirs = RunRecord(record.store, other)
         began = _began(theirs)
