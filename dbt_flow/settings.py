@@ -16,6 +16,7 @@ from typing import Any
 from dbt_flow.destinations import Destinations, read_destinations
 from dbt_flow.errors import DbtFlowError, InputError, Refusals
 from dbt_flow.yamlfile import Document, did_you_mean, kind_of, read, show
+from dbt_flow.yamlfile.naming import dag_name
 
 SETTINGS_FILE = "dbt_flow.yml"
 DBT_PROJECT_FILE = "dbt_project.yml"
@@ -334,13 +335,13 @@ def dag_files(settings: Settings) -> list[Path]:
 
 def dag_file(settings: Settings, name: str) -> Path | None:
     """The one file of the DAG ``name``; None when there is none, or more than one, and a closer look must say what is wrong."""
-    found = [path for path in dag_files(settings) if path.stem == name]
+    found = [path for path in dag_files(settings) if dag_name(path) == name]
     return found[0] if len(found) == 1 else None
 
 
 def dag_names(settings: Settings) -> list[str]:
     """The names of all DAG files, good or bad: for completion."""
-    return sorted({path.stem for path in dag_files(settings)})
+    return sorted({dag_name(path) for path in dag_files(settings)})
 
 
 def _absolute(path: Path) -> Path:

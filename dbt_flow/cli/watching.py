@@ -18,6 +18,7 @@ from dbt_flow.launch import Launch, Running, forget, keep_log
 from dbt_flow.records import GOOD, RunResult, flow_name
 from dbt_flow.settings import Settings
 from dbt_flow.state.places import shown, store_of
+from dbt_flow.yamlfile.naming import dag_name
 
 _RUN_ITSELF = ("run-failed", "timeout", "launcher-gone")
 
@@ -27,7 +28,7 @@ def watch(launch: Launch, as_json: bool) -> int:
 
     :raises DbtFlowError: the DAG file is wrong, or Metaflow did not even make a run.
     """
-    settings, dag = launch.settings, launch.dag_file.stem
+    settings, dag = launch.settings, dag_name(launch.dag_file)
     with signals_stop() as stopping, _screen(as_json) as screen:
         running = stopping.watched(Running(launch))
         # While the run's process starts, load what its end needs.

@@ -53,6 +53,7 @@ from dbt_flow.run.watchdog import LAUNCHER_VARIABLE
 from dbt_flow.settings import Settings, load_settings
 from dbt_flow.spec import Dag, Param, load_dag
 from dbt_flow.spec.schedulers import SCHEDULERS, refused_by, schedule_of
+from dbt_flow.yamlfile.naming import dag_name
 
 _TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "date": str}
 
@@ -271,7 +272,7 @@ def _task(kind: Any) -> Any:
 
 _given = _argument("dag")
 if _given:  # `resume` looks the flow's name up before mutators run
-    name_class(DbtFlow, flow_name(Path(_given).stem))
+    name_class(DbtFlow, flow_name(dag_name(Path(_given))))
 
 
 # ---- the launcher's duties

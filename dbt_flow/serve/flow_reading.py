@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from dbt_flow.errors import DbtFlowError, InputError, Place
 from dbt_flow.launch import read_flow
@@ -16,6 +16,7 @@ from dbt_flow.serve.needs_met import with_producers
 from dbt_flow.settings import Settings, dag_files
 from dbt_flow.spec import load_fleet
 from dbt_flow.state.places import store_of
+from dbt_flow.yamlfile.naming import dag_name
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -47,7 +48,7 @@ class Reader:
                     found.append(read)
         dags, store = [one for one in found if one.kind == "dag"], store_of(self.settings)
         found = [with_producers(one, dags, store) for one in found]
-        broken = frozenset(PurePath(file).stem for file in fleet.bad)
+        broken = frozenset(dag_name(self.settings.root / file) for file in fleet.bad)
         problems += never_fires(found, broken) + _no_effect(found)
         return Listening(tuple(found), tuple(problems))
 

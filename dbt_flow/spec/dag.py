@@ -19,6 +19,7 @@ from dbt_flow.spec.model import NOT_YET, DagKeys
 from dbt_flow.spec.params import Value, resolve
 from dbt_flow.spec.problems import Problem, problems
 from dbt_flow.yamlfile import Document, show
+from dbt_flow.yamlfile.naming import versioned
 
 VERSION = 1
 """Of :meth:`Dag.to_dict`."""
@@ -134,8 +135,10 @@ def build(merged: Merged, name: str) -> tuple[Dag | None, list[DbtFlowError]]:
         if problem.path and problem.path[0] in written:
             del written[str(problem.path[0])]
     dag = None
+    number = written.get("version")
     try:
-        dag = _checked(name, merged.document.file, written, merged.places())
+        full = versioned(name, number) if isinstance(number, int) else name
+        dag = _checked(full, merged.document.file, written, merged.places())
         found += not_yet(dag)
     except ValidationError as error:
         found += problems(error.errors(), written, DagKeys)
@@ -151,12 +154,12 @@ def defaults_errors(document: Document) -> list[DbtFlowError]:
     """What is wrong with a ``_defaults.yaml`` in itself."""
     data = dict(document.data or {})
     found: list[Problem] = []
-    if "name" in data:
-        found.append(
-            Problem("unknown-key", "name cannot stand among defaults", "delete it: a DAG's name is its file's", ("name",))
-        )
+    for key in ("name", "version"):
+        if key in data:
+            hint = f"delete it: a DAG's {key} is its file's"
+            found.append(Problem("unknown-key", f"{key} cannot stand among defaults", hint, (key,)))
     try:
-        found += not_yet(DagKeys.model_validate({"owner": "x", **data, "name": None}))
+        found += not_yet(DagKeys.model_validate({"owner": "x", **data, "name": None, "version": 1}))
     except ValidationError as error:
         found += problems(error.errors(), data, DagKeys)
     return [InputError(p.code, p.message, place=document.place(p.path, key=p.at_key), hint=p.hint) for p in found]

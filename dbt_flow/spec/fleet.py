@@ -16,6 +16,7 @@ from dbt_flow.spec.dag import Dag, build, defaults_errors, name_error
 from dbt_flow.spec.merge import defaults_above, merge
 from dbt_flow.spec.untold import untold
 from dbt_flow.yamlfile import Document, did_you_mean, listed, read, show
+from dbt_flow.yamlfile.naming import dag_name
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,12 @@ class _Loader:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.files = dag_files(settings)
-        self.names = {path.stem for path in self.files}
+        self.names = {dag_name(path) for path in self.files}
         self.dag_of = {flow_name(name): name for name in self.names}
         self.flows: dict[str, list[Path]] = {}
         """The files of each flow name. Argo spells it in lower case, so names that differ only there collide too."""
         for path in self.files:
-            self.flows.setdefault(flow_name(path.stem).casefold(), []).append(path)
+            self.flows.setdefault(flow_name(dag_name(path)).casefold(), []).append(path)
         self.documents: dict[Path, Document] = {}
         self.read_well: dict[Path, Dag] = {}
         """DAGs that are good by themselves, whatever is wrong between them and others."""
@@ -84,10 +85,10 @@ class _Loader:
         """The file that a person means by ``name``."""
         if name.endswith(SUFFIXES) or "/" in name or os.sep in name:
             return Path(os.path.abspath(name))  # noqa: PTH100 - resolve() would follow links
-        path = next((path for path in self.files if path.stem == name), None)
+        path = next((path for path in self.files if name in (path.stem, dag_name(path))), None)
         if path:
             return path
-        names = sorted({path.stem for path in self.files})
+        names = sorted(self.names)
         near = did_you_mean(name, names)
         folder = self.settings.shown(self.settings.dags)
         known = f"the DAGs are: {listed(names)}" if names else f"there is no DAG file in {folder}"

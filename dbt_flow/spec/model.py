@@ -111,6 +111,13 @@ class DagKeys(Strict):
     """One DAG file: which dbt nodes run, when, and whose they are."""
 
     name: Text | None = Field(default=None, description="Only if it is equal to the file's name.", examples=["carrier_risk"])
+    version: int = Field(
+        default=1,
+        ge=1,
+        le=999,
+        description="2 and more: another flow beside the deployed one, after a change of params that would break its callers.",
+        examples=[2],
+    )
     owner: Text = Field(description="The team that owns it: one of owners in dbt_flow.yml.", examples=["risk-analytics"])
     description: str = Field(default="", description="What it is for, in a sentence or two; cards and lists show it.")
     tags: Annotated[Texts, BeforeValidator(_tags)] = Field(
