@@ -161,7 +161,7 @@ def settings_in(tree: Path, top: Path, flags: Flags, settings: Settings, environ
     profiles = settings.profiles_dir
     inside = Path(there(str(profiles)) or "") if profiles else None
     kept = inside if inside and (inside / "profiles.yml").is_file() else profiles
-    return replace(found, state=settings.state, profiles_dir=kept)
+    return replace(found, state=settings.state, bucket=settings.bucket, profiles_dir=kept)
 
 
 def furnish(before: Settings, now: Settings, tree: Path, top: Path) -> list[str]:

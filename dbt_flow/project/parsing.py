@@ -92,6 +92,11 @@ class Parsed:
             raise circle(error) from None
 
     @cached_property
+    def kept(self) -> dict[str, Any]:
+        """What :func:`.seams.selection.selected_by_build` makes once for all selections."""
+        return {}
+
+    @cached_property
     def position(self) -> Mapping[str, int]:
         """The place of each id in a topological order of dbt's graph; the same whenever the graph is."""
         return {node: place for place, node in enumerate(nx.lexicographical_topological_sort(self.graph.graph))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def selection_of(
             f"selector {selector} stands beside select or exclude; dbt would leave those out without a word",
             hint="use one or the other, or write the exclusion into the selector in selectors.yml",
         )
-    return _asked(parsed, _command(parsed, include, exclude, selector, state), selection.selected_by_build)
+    choose = partial(selection.selected_by_build, kept=parsed.kept)
+    return _asked(parsed, _command(parsed, include, exclude, selector, state), choose)
 
 
 def sources_of(parsed: Parsed, include: tuple[str, ...]) -> Selection:

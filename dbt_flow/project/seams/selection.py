@@ -22,14 +22,20 @@ def link(manifest: Any) -> Any:
     return Graph(linker.graph)
 
 
-def selected_by_build(flags: Any, config: Any, manifest: Any, graph: Any) -> set[str]:
+def selected_by_build(flags: Any, config: Any, manifest: Any, graph: Any, kept: dict[str, Any] | None = None) -> set[str]:
     """The ids that ``dbt build`` with these flags would put into its queue, unit tests included.
 
+    :param kept: what the selections of one manifest share: dbt's selector, whose making costs as much as a selection.
     :raises Exception: whatever dbt raises about the selection.
     """
     task = BuildTask(flags, config, manifest)
     task.graph = graph
-    chosen: set[str] = task.get_node_selector().get_selected(task.get_selection_spec())
+    if kept is None or task.previous_state is not None:
+        kept = {}
+    kinds = str((flags.RESOURCE_TYPES, flags.EXCLUDE_RESOURCE_TYPES))
+    if kinds not in kept:
+        kept[kinds] = task.get_node_selector()
+    chosen: set[str] = kept[kinds].get_selected(task.get_selection_spec())
     # dbt runs a unit test just before its model (BuildTask.handle_job_queue), so without the model it never runs.
     units = manifest.unit_tests
     return {node for node in chosen if node not in units or units[node].depends_on.nodes[0] in chosen}
