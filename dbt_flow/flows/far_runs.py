@@ -26,6 +26,8 @@ DEPLOYS: Mapping[str, str] = {"argo-workflows": "kubernetes", "step-functions": 
 COMPUTE = ("kubernetes", "batch")
 DECOSPECS = "METAFLOW_DECOSPECS"
 """Metaflow's own variable for what ``--with`` says."""
+_HERE = Path(sys.argv[0]).absolute().parent / "carried"
+"""What travelled, in a task that runs from a code package."""
 _NOT_CODE = (".pyc", ".pyo")
 
 _gathered: list[Path] = []
@@ -78,8 +80,8 @@ def contents() -> Iterator[tuple[str, str, Any]]:
 
 
 def add_far_decorators(mutable_step: Any, remote: Mapping[str, Any]) -> None:
-    """Give a step what ``remote`` in ``dbt_flow.yml`` says: its image, its secrets, its variables."""
-    kind = far()
+    """Give a step what ``remote`` in ``dbt_flow.yml`` says: its image, its secrets, its variables; there as here."""
+    kind = far() or ("package" if _HERE.exists() else None)
     if kind is None:
         return
     if remote.get("secrets"):

@@ -200,7 +200,12 @@ class BucketStore:
         for _ in range(_BODIES):
             try:
                 return ask(self._client)
-            except (boto.IncompleteReadError, boto.ReadTimeoutError, boto.ResponseStreamingError) as error:
+            except (
+                boto.IncompleteReadError,
+                boto.ReadTimeoutError,
+                boto.ResponseStreamingError,
+                boto.FlexibleChecksumError,
+            ) as error:
                 broken = error
             except boto.ClientError as error:
                 code = str(error.response.get("Error", {}).get("Code", ""))
@@ -222,8 +227,8 @@ class BucketStore:
             "404": ("there is no such bucket", "make the bucket, or name another: state: s3://BUCKET/PREFIX"),
         }
         why, hint = said.get(code, ("", _AGAIN))
-        status = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode")
-        tries = getattr(error, "response", {}).get("ResponseMetadata", {}).get("RetryAttempts")
+        facts = (getattr(error, "response", None) or {}).get("ResponseMetadata", {})
+        status, tries = facts.get("HTTPStatusCode"), facts.get("RetryAttempts")
         words = why or (f"S3 answers {status} {code}".rstrip() if status else f"S3 does not answer: {error}")
         if tries and not why:
             words += f", {tries + 1} times"
@@ -283,8 +288,13 @@ def _client() -> Any:
         "mode": os.environ.get("AWS_RETRY_MODE") or "standard",
         "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS") or _ATTEMPTS),
     }
+    # Checksums where S3 wants them: stores that speak its language do not all know the newer ones.
+    sums = {
+        "request_checksum_calculation": os.environ.get("AWS_REQUEST_CHECKSUM_CALCULATION") or "when_required",
+        "response_checksum_validation": os.environ.get("AWS_RESPONSE_CHECKSUM_VALIDATION") or "when_required",
+    }
     config = import_module("botocore.config").Config(
-        connect_timeout=_CONNECT_WITHIN, read_timeout=_ANSWER_WITHIN, retries=retries, max_pool_connections=_CONNECTIONS
+        **sums, connect_timeout=_CONNECT_WITHIN, read_timeout=_ANSWER_WITHIN, retries=retries, max_pool_connections=_CONNECTIONS
     )
     try:
         # A session of its own: boto3's shared one is not made for threads.
