@@ -13,6 +13,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,9 @@ from dbt_flow.yamlfile import did_you_mean
 
 BUG, INTERRUPTED, BROKEN_PIPE = 3, 130, 141
 """Exit codes that belong to no error class."""
+
+COMPLETE = "_DBT_FLOW_COMPLETE"
+"""The variable with which a shell asks for completion; click's own."""
 
 GROUPS = ("every day", "on call", "fleet")
 
@@ -62,6 +66,7 @@ VERBS = {
     "init": Verb("init", "fleet", "Make a dbt_flow.yml and a first DAG for a dbt project."),
     "new": Verb("new", "fleet", "Make a further DAG, from what the project suggests."),
     "deploy": Verb("deploy", "fleet", "Deploy to Argo Workflows or Step Functions: plan, apply, drift, destroy."),
+    "completion": Verb("completion", "fleet", "Print what makes your shell complete DAGs, nodes and tags."),
     "metaflow": Verb("metaflow", "fleet", "Pass a command on to a DAG's Metaflow flow."),
 }
 
@@ -128,6 +133,8 @@ def cli(ctx: click.Context, /, **flags: Any) -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code. Every error ends here."""
     words = list(sys.argv[1:] if args is None else args)
+    if COMPLETE in os.environ:
+        return _complete(words)
     as_json = "--json" in words
     try:
         code = cli.main(args=words, prog_name="dbt-flow", standalone_mode=False)
@@ -152,6 +159,13 @@ def _interrupted() -> int:
     # started with `-m` would then end by the signal; the next string that is executed makes it forget (run_eval_code_obj).
     exec("")  # noqa: S102 - a constant
     return INTERRUPTED
+
+
+def _complete(words: list[str]) -> int:
+    """What the shell asks for while a person types: whatever goes wrong, their line is not spoilt with it."""
+    with suppress(Exception, SystemExit), redirect_stderr(None):
+        cli.main(args=words, prog_name="dbt-flow", standalone_mode=False)
+    return 0
 
 
 def _hush() -> None:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from dbt_flow.cli.completing import PAIR
 from dbt_flow.cli.terminal import DAG, Context, console, emit_json
 from dbt_flow.errors import InputError
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     "--chunk", "size", default="1d", show_default=True, metavar="SIZE", help="Days of a run: 1d, 2w, 1mo, month, year."
 )
 @click.option("--over", metavar="NAME[,NAME]", help="The date parameters for a chunk's first day, and the day after its last.")
-@click.option("--param", "-p", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of every run; may be repeated.")
+@click.option(
+    "--param", "-p", "params", multiple=True, metavar="NAME=VALUE", type=PAIR, help="A parameter of every run; may be repeated."
+)
 @click.option("--target", metavar="NAME", help="A dbt target instead of the DAG's or the profile's.")
 @click.option("--parallel", default=1, show_default=True, metavar="N", type=click.IntRange(1, 64), help="Runs at a time.")
 @click.option("--fail-fast", is_flag=True, help="Begin no further chunk once one has failed.")

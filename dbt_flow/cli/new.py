@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dbt_flow.cli.completing import SELECTION, SELECTOR
 from dbt_flow.cli.init import user
 from dbt_flow.cli.starter import dag_text, shown, write_new, write_schema
 from dbt_flow.cli.terminal import DAG, Context, console, emit_json
@@ -27,9 +28,9 @@ _SHOWN = 25  # proposals that the text shows
 
 @click.command("new", short_help="Make a further DAG.")
 @click.argument("name", metavar="[NAME]", required=False)
-@click.option("--select", "-s", multiple=True, metavar="SELECTION", help="What it builds: dbt's own --select.")
-@click.option("--exclude", multiple=True, metavar="SELECTION", help="What of it not: dbt's own --exclude.")
-@click.option("--selector", metavar="NAME", help="What it builds: an entry of selectors.yml.")
+@click.option("--select", "-s", multiple=True, metavar="SELECTION", type=SELECTION, help="What it builds: dbt's own --select.")
+@click.option("--exclude", multiple=True, metavar="SELECTION", type=SELECTION, help="What of it not: dbt's own --exclude.")
+@click.option("--selector", metavar="NAME", type=SELECTOR, help="What it builds: an entry of selectors.yml.")
 @click.option("--owner", metavar="TEAM", help="The team that owns it. [the only team, or your user name]")
 @click.option("--description", metavar="TEXT", help="What it is for.")
 @click.option("--schedule", metavar="CRON", help="Start it by the clock, such as '0 6 * * *'.")

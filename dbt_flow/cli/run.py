@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from dbt_flow.cli.completing import PAIR
 from dbt_flow.cli.finding import file_of
 from dbt_flow.cli.terminal import DAG, Context
 from dbt_flow.cli.watching import watch
@@ -19,7 +20,9 @@ from dbt_flow.settings import Settings
 
 @click.command("run", short_help="Build a DAG now.")
 @click.argument("dag", metavar="DAG|FILE", type=DAG)
-@click.option("--param", "-p", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the run; may be repeated.")
+@click.option(
+    "--param", "-p", "params", multiple=True, metavar="NAME=VALUE", type=PAIR, help="A parameter of the run; may be repeated."
+)
 @click.option("--target", metavar="NAME", help="A dbt target instead of the DAG's or the profile's.")
 @click.option("--upstream", is_flag=True, help="Build the tables of other DAGs that are missing, too.")
 @click.option("--defer-to", metavar="TARGET", help="Read tables that are missing here from that target (dbt's defer).")

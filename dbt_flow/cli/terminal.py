@@ -75,10 +75,10 @@ class DagName(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gener
         """Names that begin like ``incomplete``; files too, as soon as it looks like a path."""
         if "/" in incomplete or incomplete.startswith("."):
             return [CompletionItem(incomplete, type="file")]
-        said = ctx.find_root().params
-        flags = Flags(**{name: said.get(name) for name in ("root", "project_dir", "profiles_dir", "state")})
+        from dbt_flow.cli.completing import settings_said
+
         try:
-            names = dag_names(load_settings(flags))
+            names = dag_names(settings_said(ctx))
         except DbtFlowError:
             return []
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
@@ -88,9 +88,18 @@ DAG = DagName()
 
 
 class RunName(DagName):
-    """A run, such as ``CarrierRisk/123``, or a DAG for its last one. Completion lists DAGs."""
+    """A run, such as ``CarrierRisk/123``, or a DAG for its last one. Completion lists DAGs, and behind a slash runs."""
 
     name = "run"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """DAGs and their flows, and the runs of a flow."""
+        from dbt_flow.cli.completing import runs, settings_said
+
+        try:
+            return [CompletionItem(run) for run in runs(settings_said(ctx), incomplete)]
+        except DbtFlowError:
+            return []
 
 
 RUN = RunName()

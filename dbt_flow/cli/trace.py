@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from dbt_flow.cli.completing import NODE
 from dbt_flow.cli.terminal import Context, emit_json
 from dbt_flow.pipeline.tracing import Thing, trace
 from dbt_flow.state.places import store_of
 
 
 @click.command("trace", short_help="Show what a model, table or run came from, and what came of it.")
-@click.argument("what", metavar="MODEL|TABLE|RUN")
+@click.argument("what", metavar="MODEL|TABLE|RUN", type=NODE)
 @click.option("--target", metavar="NAME", help="Of the runs on this dbt target only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 @click.pass_obj

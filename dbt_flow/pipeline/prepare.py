@@ -20,10 +20,12 @@ from dbt_flow.plan.model import Plan
 from dbt_flow.project.at_parse import parameters_at_parse
 from dbt_flow.project.by_time import microbatch_models
 from dbt_flow.project.facts_of import facts
+from dbt_flow.project.typed_names import names_of
 from dbt_flow.project.parsing import Parsed, parse
 from dbt_flow.project.selecting import Selection, select, selection_of
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag
+from dbt_flow.state.names import keep_names
 from dbt_flow.state.runs import RunRecord, find_runs
 
 Phase = Callable[[str], None]
@@ -68,6 +70,7 @@ def prepare(job: Job, target_path: Path, phase: Phase) -> Prepared:
     """
     phase("asking dbt for the project")
     parsed = parse(job.project(), job.state / "parse", target_path, job.shared)
+    keep_names(job.store, job.dbt_project, names_of(parsed))
     phase("planning")
     return plan_of(job, parsed)
 

@@ -10,11 +10,14 @@ from pathlib import Path
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.prepare import Prepared, plan_of
+from dbt_flow.project.typed_names import names_of
 from dbt_flow.project.parsing import Parsed, parse
 from dbt_flow.project.place import DbtProject
 from dbt_flow.project.proposals import Proposal, counts, proposals
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag, load_fleet, project_of
+from dbt_flow.state.names import keep_names
+from dbt_flow.state.places import store_of
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def desk(settings: Settings, told: Callable[[str], None]) -> Desk:
     with tempfile.TemporaryDirectory(prefix="dbt-flow-new-") as folder:
         project = DbtProject(settings.dbt_project, settings.profiles_dir)
         parsed = parse(project, settings.state / "parse", Path(folder))
+    keep_names(store_of(settings), settings.dbt_project, names_of(parsed))
     built: set[str] = set()
     for dag in load_fleet(settings).dags:
         if project_of(settings, dag) != settings.dbt_project:
