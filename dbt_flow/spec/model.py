@@ -192,10 +192,6 @@ class DagKeys(Strict):
                 raise refusal(
                     "bad-value", f"{name} stands under vars and under params", "keep one of the two", key=f"vars.{name}"
                 )
-        for key, said in (("reuse", self.reuse != "off"), ("require_fresh", self.require_fresh is not None)):
-            if said and self.isolate:
-                message = f"{key} and isolate do not go together yet: each step decides for itself"
-                raise refusal("bad-value", message, "delete one of the two", key=key)
         if self.selector and (self.select or self.exclude):
             message = "selector goes alone: dbt ignores select and exclude beside it"
             raise refusal("bad-value", message, "delete selector, or the others", key="selector")
