@@ -127,6 +127,7 @@ class Attempt(ABC, Generic[T]):
             if not self.ending.acquire(blocking=False):
                 _wait_for_the_end()
             left = self._settle(ending)
+            self._flush()
             watchdog.over = self.task.whole  # a signal while Metaflow saves must not undo what was recorded and told
             return left
 
@@ -171,6 +172,7 @@ class Attempt(ABC, Generic[T]):
         try:
             self._settle(Ending(kind(stop.code, stop.reason)))
         finally:
+            self._flush()
             with suppress(OSError, ValueError):
                 sys.stdout.flush()
                 sys.stderr.flush()
@@ -179,6 +181,13 @@ class Attempt(ABC, Generic[T]):
             os._exit(METAFLOW_EXIT_DISALLOW_RETRY if kind is RunCancelled else 1)
 
     # ---- parts
+
+    def _flush(self) -> None:
+        """What the log's lines say is kept before the process leaves, by whichever way."""
+        try:
+            self.job.store.flush()
+        except DbtFlowError as error:
+            print(f"dbt-flow: {error}", file=sys.stderr)
 
     @property
     def _pathspec(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -22,10 +23,10 @@ def shown(settings: Settings, key: str) -> str:
 
 def open_store(folder: Path, bucket: str | None = None) -> Store:
     """The store in a folder, or in ``bucket`` (``s3://name/prefix``)."""
-    return _in_bucket(bucket, folder) if bucket else FolderStore(folder)
+    return _in_bucket(bucket, folder, os.getpid()) if bucket else FolderStore(folder)
 
 
 @cache
-def _in_bucket(bucket: str, folder: Path) -> BucketStore:
+def _in_bucket(bucket: str, folder: Path, process: int) -> BucketStore:  # noqa: ARG001 - a fork has its own
     """One for the whole process: lines on their way to the bucket are flushed by whoever asks."""
     return BucketStore(bucket, FolderStore(folder))
