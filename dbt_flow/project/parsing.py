@@ -17,6 +17,7 @@ from dbt_common.exceptions import DbtBaseException, DbtInternalError
 
 from dbt_flow import redact
 from dbt_flow.errors import ProjectError
+from dbt_flow.project import credentials
 from dbt_flow.project.parse_cache import Exchange, ParseCache
 from dbt_flow.project.place import DbtProject, working_in
 from dbt_flow.project.refusals import circle, refusal
@@ -133,6 +134,7 @@ def parse(project: DbtProject, cache: Path, target_path: Path, exchange: Exchang
     flags = answer.inside["flags"]
     with working_in(project.folder):
         profiles_dir = Path(flags.PROFILES_DIR).absolute()
+        credentials.check(answer.inside["runtime_config"], profiles_dir)
     return Parsed(project, answer.result, answer.inside["runtime_config"], target_path, profiles_dir, answer.warnings)
 
 
