@@ -1,10 +1,10 @@
-"""Kubernetes' API on loopback, as far as Argo's custom resources go: it keeps them, serves them, and writes down every request."""
+"""Kubernetes' API on loopback, for Argo's custom resources: it keeps them, serves them, and writes down every request."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,6 +38,8 @@ class KubernetesApi:
     requests: list[Request] = field(default_factory=list)
     forbidden: tuple[str, ...] = ()
     """Methods that are answered with 403."""
+    on_request: Callable[[Request], None] = lambda _: None
+    """Called before a request is answered."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     url: str = ""
 
@@ -148,7 +150,9 @@ def kubernetes_api() -> Iterator[KubernetesApi]:
         def _handle(self) -> None:
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
-            code, document = api.answer(self.command, urlsplit(self.path).path, body if isinstance(body, dict) else None)
+            request = Request(self.command, urlsplit(self.path).path, body if isinstance(body, dict) else None)
+            api.on_request(request)
+            code, document = api.answer(request.method, request.path, request.body)
             raw = json.dumps(document).encode()
             self.send_response(code)
             self.send_header("content-type", "application/json")
@@ -158,7 +162,11 @@ def kubernetes_api() -> Iterator[KubernetesApi]:
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: Any) -> None:
+            """Who asked may be dead by now: a test has killed it."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     api.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

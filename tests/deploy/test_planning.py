@@ -1,0 +1,262 @@
+"""What a plan says, and what apply makes of it: the decisions, with a scheduler that is a dictionary and a dbt that is real."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fleet_of_two import CHAINED, NIGHTLY, Deployer, change_sql, open_fleet
+from stand_in_scheduler import POINTS, Died, StandInScheduler
+
+from dbt_flow.deploy.drifting import drift
+from dbt_flow.deploy.model import Space
+from dbt_flow.errors import DbtFlowError, InputError, Refusals, StateError
+
+
+@pytest.fixture(scope="module")
+def shop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fleet")
+
+
+@pytest.fixture(scope="module")
+def opened(shop_folder: Path) -> Iterator[Deployer]:
+    shop = open_fleet(shop_folder)
+    yield Deployer(shop, StandInScheduler(), Space("shop"))
+    shop.close()
+
+
+@pytest.fixture
+def deployer(opened: Deployer) -> Deployer:
+    """Both DAGs applied, as they were written at first."""
+    opened.shop.dag("nightly", **NIGHTLY)
+    opened.shop.dag("chained", **CHAINED)
+    for left in ("renamed", "odd"):
+        (opened.shop.folder / f"dags/{left}.yaml").unlink(missing_ok=True)
+    opened.lose_state()
+    opened.scheduler = StandInScheduler()
+    opened.apply()
+    opened.scheduler.did.clear()
+    return opened
+
+
+def because(deployer: Deployer, name: str) -> tuple[str, ...]:
+    return next(action.because for action in deployer.plan().actions if action.name == name)
+
+
+def test_nothing_is_deployed_that_did_not_change(deployer: Deployer) -> None:
+    assert deployer.actions() == {"chained": "same", "nightly": "same"}
+    assert deployer.apply() == [] and deployer.scheduler.did == []
+
+
+def test_another_sql_of_one_model_updates_the_dags_that_build_it(deployer: Deployer) -> None:
+    change_sql(deployer.shop, "totals", "sum(amount)", "sum(amount) + 0")
+    try:
+        assert because(deployer, "nightly") == ("SQL of model totals changed",)
+        deployer.apply()
+        assert deployer.scheduler.did == ["put Nightly"]
+    finally:
+        change_sql(deployer.shop, "totals", "sum(amount) + 0", "sum(amount)")
+
+
+def test_a_table_of_another_name_updates_who_reads_it(deployer: Deployer) -> None:
+    change_sql(deployer.shop, "totals", "materialized='table'", "materialized='table', alias='sums'")
+    try:
+        assert because(deployer, "chained") == ("the name of a table that it reads changed: model report",)
+    finally:
+        change_sql(deployer.shop, "totals", "materialized='table', alias='sums'", "materialized='table'")
+
+
+def test_the_dag_file_and_the_surroundings_are_told(deployer: Deployer) -> None:
+    deployer.shop.dag("nightly", **{**NIGHTLY, "retries": 2})
+    deployer.scheduler.around = {"KUBERNETES_NAMESPACE": "freight"}
+    assert because(deployer, "nightly") == ("retries in the DAG file", "KUBERNETES_NAMESPACE is now freight")
+    assert because(deployer, "chained") == ("KUBERNETES_NAMESPACE is now freight",)
+
+
+def test_a_renamed_dag_is_another_flow(deployer: Deployer) -> None:
+    (deployer.shop.folder / "dags/nightly.yaml").rename(deployer.shop.folder / "dags/renamed.yaml")
+    deployer.shop.dag("chained", **{**CHAINED, "trigger": {"after": "renamed"}})
+    assert deployer.actions() == {"chained": "update", "nightly": "remove", "renamed": "create"}
+    deployer.apply()
+    assert deployer.scheduler.did == ["put Renamed", "put Chained", "remove Nightly"]
+    assert set(deployer.scheduler.there) == {"Renamed", "Chained"} == set(deployer.ledger.applied())
+
+
+def test_while_a_file_is_wrong_nothing_is_removed(deployer: Deployer) -> None:
+    (deployer.shop.folder / "dags/nightly.yaml").write_text("owner: team\nselect: totals\nretries: many\n")
+    plan = deployer.plan()
+    assert {action.name: action.action for action in plan.actions}["nightly"] == "keep"
+    assert "dags/nightly.yaml:3" in str(plan.errors[0])
+    with pytest.raises(DbtFlowError, match="retries"):
+        deployer.apply()
+    assert deployer.scheduler.did == []
+
+
+BREAKING = {
+    "new": (
+        {"as_of": {"type": "date", "default": "today"}, "day": {"type": "str"}},
+        "the parameter day is new and has no default",
+    ),
+    "gone": ({}, "the parameter as_of is gone"),
+    "another type": ({"as_of": {"type": "int", "default": 1}}, "the parameter as_of was date and is int"),
+    "required": ({"as_of": {"type": "date"}}, "the parameter as_of has no default any more"),
+}
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["", "state lost"])
+@pytest.mark.parametrize("how", BREAKING)
+def test_a_breaking_input_is_refused(deployer: Deployer, how: str, lost: bool) -> None:
+    params, what = BREAKING[how]
+    deployer.shop.dag("nightly", **{**NIGHTLY, "trigger": "none", "params": params})
+    if lost:
+        deployer.lose_state()
+    [error] = deployer.plan().errors
+    assert error.code == "breaks-contract" and what in error.message and "version: 2" in str(error.hint)
+    assert error.place is not None and error.place.file == "dags/nightly.yaml"
+    with pytest.raises(InputError):
+        deployer.apply()
+
+
+def test_a_new_version_is_deployed_beside_the_old_one(deployer: Deployer) -> None:
+    changed = {**NIGHTLY, "params": {"day": {"type": "str", "default": "x"}}}
+    deployer.shop.dag("nightly", **changed, version=2)
+    deployer.shop.dag("chained", **{**CHAINED, "trigger": {"after": "nightly_v2"}})
+    assert deployer.actions() == {"chained": "update", "nightly": "keep", "nightly_v2": "create"}
+    deployer.apply()
+    assert set(deployer.scheduler.there) == {"Nightly", "NightlyV2", "Chained"} == set(deployer.ledger.applied())
+    assert deployer.actions() == {"chained": "same", "nightly": "keep", "nightly_v2": "same"}
+    applying_destroy(deployer, "nightly")
+    assert set(deployer.scheduler.there) == {"NightlyV2", "Chained"}
+
+
+def applying_destroy(deployer: Deployer, *names: str) -> None:
+    from dbt_flow.deploy.applying import Applying  # noqa: PLC0415
+
+    Applying(deployer.settings, deployer.scheduler, deployer.ledger, lambda _: None).destroy(frozenset(names), lambda _: None)
+
+
+def test_destroy_names_what_there_is(deployer: Deployer) -> None:
+    with pytest.raises(InputError, match="nigtly is not deployed"):
+        applying_destroy(deployer, "nigtly")
+    applying_destroy(deployer)
+    assert deployer.scheduler.there == {} == deployer.ledger.applied()
+
+
+@pytest.mark.parametrize("point", POINTS[:3])
+def test_killed_at_any_point_a_second_apply_mends(deployer: Deployer, point: str) -> None:
+    deployer.shop.dag("nightly", **{**NIGHTLY, "retries": 1})
+    deployer.shop.dag("chained", **{**CHAINED, "retries": 1})
+    deployer.scheduler.dies_at = ("Nightly", point)
+    with pytest.raises(Died):
+        deployer.apply()
+    deployer.apply()
+    again = [] if point == "marked" else ["put Nightly"]
+    assert deployer.scheduler.did == again, "what was done is not done twice"
+    assert deployer.actions() == {"chained": "same", "nightly": "same"}
+    assert drift(deployer.scheduler, deployer.ledger, lambda _: None) == []
+    assert set(deployer.ledger.applied()) == {"Chained", "Nightly"}
+
+
+def test_killed_while_it_removes(deployer: Deployer) -> None:
+    (deployer.shop.folder / "dags/chained.yaml").unlink()
+    deployer.scheduler.dies_at = ("Chained", "removing")
+    with pytest.raises(Died):
+        deployer.apply()
+    assert deployer.actions() == {"chained": "remove", "nightly": "same"}
+    deployer.apply()
+    assert set(deployer.scheduler.there) == {"Nightly"} == set(deployer.ledger.applied())
+
+
+def test_one_that_fails_does_not_stop_the_others(deployer: Deployer) -> None:
+    deployer.scheduler.around = {"image": "new"}
+    deployer.scheduler.fails = ("Chained",)
+    done = {one.action.name: one.error and one.error.code for one in deployer.apply()}
+    assert done == {"chained": "deploy-failed", "nightly": None}
+    deployer.scheduler.fails = ()
+    deployer.apply()
+    assert deployer.scheduler.did == ["put Chained"]
+
+
+def test_what_was_done_behind_our_back_is_seen_and_put_right(deployer: Deployer) -> None:
+    from dataclasses import replace  # noqa: PLC0415
+
+    there = deployer.scheduler.there
+    there["Nightly"] = replace(there["Nightly"], seal="another")
+    del there["Chained"]
+    found = {one.name: one.what for one in drift(deployer.scheduler, deployer.ledger, lambda _: None)}
+    assert found == {
+        "nightly": "it was changed on the scheduler, not by dbt-flow",
+        "chained": "it was deleted on the scheduler",
+    }
+    assert deployer.actions() == {"chained": "create", "nightly": "update"}
+    deployer.apply()
+    assert drift(deployer.scheduler, deployer.ledger, lambda _: None) == []
+
+
+def test_a_lost_state_is_rebuilt_from_the_scheduler(deployer: Deployer) -> None:
+    deployer.lose_state()
+    assert deployer.actions() == {"chained": "same", "nightly": "same"}
+    deployer.shop.dag("nightly", **{**NIGHTLY, "retries": 3})
+    assert because(deployer, "nightly") == ("the DAG file changed (what of it is not known: the state was lost)",)
+    deployer.apply()
+    assert deployer.scheduler.did == ["put Nightly"]
+    assert deployer.ledger.applied()["Chained"].parts, "and the detail is written again"
+
+
+def test_a_saved_plan_is_refused_when_the_world_has_moved(deployer: Deployer) -> None:
+    deployer.shop.dag("nightly", **{**NIGHTLY, "retries": 1})
+    saved = json.loads(json.dumps(deployer.plan().to_dict()))
+    deployer.shop.dag("chained", **{**CHAINED, "retries": 1})
+    with pytest.raises(InputError, match="Chained: what is to be done and its files") as refused:
+        deployer.apply(saved)
+    assert refused.value.code == "plan-stale" and deployer.scheduler.did == []
+    deployer.shop.dag("chained", **CHAINED)
+    deployer.apply(saved)
+    assert deployer.scheduler.did == ["put Nightly"]
+
+
+def test_two_people_at_once(deployer: Deployer) -> None:
+    refused: list[StateError] = []
+
+    def second() -> None:
+        with pytest.raises(StateError) as error, deployer.ledger.held("apply"):
+            pass
+        refused.append(error.value)
+
+    deployer.shop.dag("nightly", **{**NIGHTLY, "retries": 1})
+    deployer.scheduler.meanwhile = second
+    deployer.apply()
+    assert [error.code for error in refused] == ["deploy-locked"] and "at update nightly" in refused[0].message
+    deployer.scheduler.meanwhile = lambda: None
+    deployer.apply()
+
+
+def test_a_claim_of_a_dead_process_is_passed_over(deployer: Deployer) -> None:
+    ledger = deployer.ledger
+    names = ledger.store.list(f"{ledger.folder}/applies")
+    key = f"{ledger.folder}/applies/{names[-1]}"
+    claim = json.loads(ledger.store.get(key) or b"")
+    del claim["ended"]
+    ledger.store.put(key, json.dumps({**claim, "born": claim["born"] - 1000}).encode())
+    deployer.apply()
+    ledger.store.put(key.replace(names[-1], "999998.json"), json.dumps({**claim, "host": "elsewhere"}).encode())
+    with pytest.raises(StateError, match="on elsewhere"):
+        deployer.apply()
+
+
+def test_a_state_of_a_newer_version_is_refused(deployer: Deployer) -> None:
+    ledger = deployer.ledger
+    ledger.store.put(f"{ledger.folder}/applied.json", b'{"version": 99, "flows": {}}')
+    with pytest.raises(StateError) as refused:
+        deployer.apply()
+    assert refused.value.code == "state-version"
+
+
+def test_all_errors_at_once(deployer: Deployer) -> None:
+    deployer.shop.dag("nightly", **{**NIGHTLY, "params": {}})
+    (deployer.shop.folder / "dags/odd.yaml").write_text("owner: team\nselect: nothing_of_that_name\n")
+    with pytest.raises(Refusals) as refused:
+        deployer.apply()
+    assert {error.code for error in refused.value.errors} == {"breaks-contract", "selects-nothing"}
