@@ -110,7 +110,7 @@ RULES: Mapping[str, Rule] = {
             "deadline-too-early",
             "warning",
             "a deadline that is missed every day is a page that nobody reads",
-            "nightly is due by 07:00 and usually done at 07:40, 40 min late: it starts every day at 06:00 and takes 100 min",
+            "nightly is due by 07:00 and usually done at 07:40, 40 min late: it starts every day at 06:00 and takes 1 h 40 min",
             when.deadline_too_early,
             past=True,
         ),
