@@ -1,4 +1,4 @@
-"""Argo Workflows for real, as far as a cluster's API goes: what Metaflow and we send is Argo's own, and says what ``serve`` says."""
+"""Argo Workflows, as far as a cluster's API goes: what Metaflow and we send is Argo's own, and says what ``serve`` says."""
 
 from __future__ import annotations
 
