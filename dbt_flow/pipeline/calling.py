@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbt_flow.pipeline.building import hooks_that_failed, longest_first
+from dbt_flow.pipeline.deciding import Evidence, hint_at_missing
 from dbt_flow.pipeline.prepare import target_folder
 from dbt_flow.pipeline.settle import Ending
 from dbt_flow.plan.waves import ISOLATED
@@ -64,8 +65,11 @@ def call_dbt(call: Call) -> Called:
         database = step.shape.database
         stack.enter_context(database_lock(Path(database) if database else None, who, step.phase))
         step.phase("building")
+        evidence = stack.enter_context(Evidence(step, call.nodes).around())
         step.engine = Engine(step.recorder)
         outcome = step.engine.build(order)
+        evidence.keep(order.manifest)
+        hint_at_missing(step)
     return Called(_ending(call, outcome), outcome.run_results, ready, hooks.halted)
 
 

@@ -18,17 +18,19 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dbt_flow.errors import DbtFlowError, RunCancelled
-from dbt_flow.pipeline.attempt import Attempt, Task, Told, reused
+from dbt_flow.pipeline.attempt import Attempt, Task, Told
 from dbt_flow.pipeline.isolation import ON_END, ON_START, Compiled, Isolation, arrows
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.live import LiveCard
+from dbt_flow.pipeline.opening import NAME as OPENED
+from dbt_flow.pipeline.opening import open_run, refusal_in
 from dbt_flow.pipeline.settle import Ending, Sink, complete, judge
 from dbt_flow.pipeline.softened import told_softened
 from dbt_flow.pipeline.step_costs import learn_costs
-from dbt_flow.plan.decide import decide
 from dbt_flow.plan.model import Plan
+from dbt_flow.plan.reuse import withheld
 from dbt_flow.plan.waves import END, ISOLATED, START, FlowStep
-from dbt_flow.records import CANCELLED, RECORD_VERSION, SKIPPED, SUCCESS, NodeResult, utc_moment, utc_text
+from dbt_flow.records import CANCELLED, SKIPPED, SUCCESS, NodeResult, utc_moment, utc_text
 from dbt_flow.report.artifacts import joined_run_results
 from dbt_flow.state.durations import learn_durations
 from dbt_flow.state.runs import RunRecord, RunRef
@@ -77,6 +79,9 @@ class StepAttempt(Attempt[Left]):
         self.versions = dict(self.shape.versions)
         self.begun = False
         self.halts = False
+        self.unchanged: frozenset[str] = frozenset()
+        self.hooked = True
+        self.refused: DbtFlowError | None = None
         self.dbt_seconds = self.start_seconds = 0.0
         if self.step.kind == ISOLATED:
             self.live = LiveCard(self._live_card, _FIRST_LIVE_CARD)
@@ -87,7 +92,6 @@ class StepAttempt(Attempt[Left]):
         if self.record.result() is not None:
             raise RunCancelled("run-cancelled", f"{self._pathspec} has ended before this attempt began")
         self._open()
-        self.record.begin_attempt(self.task.attempt, {**self._facts(), "step": self.step.name})
         self.begun = True
         known = self._results()
         self.nodes = self._mine(known)
@@ -95,6 +99,7 @@ class StepAttempt(Attempt[Left]):
         self.to_run = self._sort_out(known)
         hooks = self._hooks()
         if not self.to_run and not hooks:
+            self._say_why_not()
             return Ending()
         self._back_off()
         began = time.process_time()
@@ -107,36 +112,21 @@ class StepAttempt(Attempt[Left]):
 
     def _open(self) -> None:
         """What holds for all steps of the run: said by the first of them that comes here, read by the others."""
-        opened = self.record.get("opened.json")
+        opened = self.record.get(OPENED)
         if opened is None:
-            self._say_what_holds()
-            opened = self.record.get("opened.json") or {}
+            today = datetime.now(ZoneInfo(self.job.dag.timezone)).date()
+            self.parameters = dict(self.job.dag.parameters(self.parameters, today))
+            self.record.begin_attempt(self.task.attempt, {**self._facts(), "step": self.step.name})
+            opened = open_run(self)
+        else:
+            self.parameters = dict(opened["parameters"])
+            self.record.begin_attempt(self.task.attempt, {**self._facts(), "step": self.step.name})
         self.parameters = dict(opened["parameters"])
         self.carried = {item["id"]: NodeResult.from_dict(item) for item in opened["carried"]}
+        self.unchanged = frozenset(opened["unchanged"])
         self.started = opened["started"]
-        self.all_good = opened["to_run"] == 0
-
-    def _say_what_holds(self) -> None:
-        plan = self.plan = self.compiled.plan()
-        today = datetime.now(ZoneInfo(self.job.dag.timezone)).date()
-        follows, carried = reused(self.job.store, plan, self.task)
-        planned = {node.id for node in plan.nodes}
-        decisions = decide(plan, frozenset(carried) & planned, follows, why=self.shape.why)
-        to_run = {decision.id for decision in decisions if decision.decision == "run"}
-        self.record.put_if_absent("plan.json", plan.to_dict())
-        self.record.put_if_absent("decisions-0.json", [decision.to_dict() for decision in decisions])
-        self.record.put_if_absent("artifacts.json", {"manifest": self.shape.manifest, "database": self.shape.database})
-        kept = [result.to_dict() for node, result in carried.items() if node in planned - to_run]
-        opened = {
-            "version": RECORD_VERSION,
-            "started": self.started,
-            "parameters": dict(self.job.dag.parameters(self.parameters, today)),
-            "carried": kept,
-            "to_run": len(to_run),
-        }
-        if self.record.put_if_absent("opened.json", opened):
-            nodes = [[node.id, node.name, node.type] for node in plan.nodes if node.id in to_run]
-            self.feed.tell("plan", run=self._pathspec, target=plan.target, nodes=nodes, carried=len(kept))
+        self.hooked = opened["hooks"]
+        self.refused = refusal_in(opened)
 
     def _results(self) -> dict[str, NodeResult]:
         """What is known of the run's nodes, whichever step made it known."""
@@ -194,10 +184,16 @@ class StepAttempt(Attempt[Left]):
 
     def _hooks(self) -> frozenset[str]:
         """The hooks that it runs: each kind once for the run, and none when nothing runs."""
-        if self.all_good:
+        if not self.hooked:
             return frozenset()
         mine = {START: ON_START, END: ON_END}.get(self.step.name)
         return frozenset(kind for kind in self.shape.hooks if kind == mine)
+
+    def _say_why_not(self) -> None:
+        """Of an isolated step that has nothing to build."""
+        if self.step.kind == ISOLATED and self.nodes and self.nodes[0] in self.carried:
+            known = self.carried[self.nodes[0]]
+            self.phase(f"nothing is built here: {known.status}, {known.reason}")
 
     # ---- ends
 
@@ -305,6 +301,8 @@ class _Last(StepAttempt):
         self.live.close()
         ending = self._leave(ending)
         own = self._not_good(ending)
+        if self.refused is not None and ending.error is None:
+            ending = Ending(self.refused)
         plan = self.the_plan()
         attempts = self.record.attempts()
         results = {**self._results(), **self.recorder.snapshot()[0]}
@@ -313,7 +311,7 @@ class _Last(StepAttempt):
         said = [str(a.left["complaint"]) for a in _latest(attempts) if a.left and a.left["complaint"]]
         if not ending.error and said:
             ending = Ending(complaint="; ".join(dict.fromkeys([*said, ending.complaint])).rstrip("; "))
-        nodes = complete(plan, results, self._known()[1], ending)
+        nodes = complete(plan, withheld(plan, results, self.unchanged), self._known()[1], ending)
         result = judge(self._blank(), plan, nodes, ending)
         last = self.task.attempt >= self.job.dag.retries or result.status == SUCCESS or ending.final or not own
         with suppress(DbtFlowError):

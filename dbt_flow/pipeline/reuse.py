@@ -64,7 +64,7 @@ def judge_reuse(prepared: Prepared, decisions: tuple[Decision, ...], values: Map
                 prepared, decisions, f"dbt's flag {odd[0]} is set" if odd else "tables are read from another target"
             )
         phase("looking for what is unchanged")
-        known = _known(prepared, values)
+        known = known_of(prepared, values)
     except (DbtFlowError, OSError) as error:
         return _all_run(prepared, decisions, f"what has changed cannot be seen: {error}")
     if job.options.no_reuse:
@@ -77,9 +77,13 @@ def _all_run(prepared: Prepared, decisions: tuple[Decision, ...], why: str) -> J
     return Judged(prepared, said, note=why)
 
 
-def _known(prepared: Prepared, values: Mapping[str, Any]) -> Known:
+def known_of(prepared: Prepared, values: Mapping[str, Any], ids: Iterable[str] | None = None) -> Known:
+    """Look at all that is planned, or at ``ids`` of it alone, and at what that reads. The caller holds the database's lock.
+
+    :raises DbtFlowError: the warehouse cannot be reached.
+    """
     planned = [node.id for node in prepared.plan.nodes]
-    found = subjects(prepared.parsed, planned, values)
+    found = subjects(prepared.parsed, planned if ids is None else ids, values)
     lines = kept_evidence(prepared.job.store, prepared.plan.target, found)
     made = {node: Made.from_dict(line) for node, line in lines.items()}
     inside = frozenset(planned)
@@ -98,10 +102,20 @@ def _look(prepared: Prepared, found: Mapping[str, Subject], ids: Iterable[str], 
         return looking.stamps([key for key in ids if found[key].relation], rows)
 
 
-def keep_made(judged: Judged, ran: frozenset[str], results: Mapping[str, NodeResult], run: str) -> None:
+def keep_made(
+    judged: Judged,
+    ran: frozenset[str],
+    results: Mapping[str, NodeResult],
+    run: str,
+    *,
+    manifest: Any = None,
+    part: str | None = None,
+) -> None:
     """After the build: keep evidence of what is good now, and drop what was kept of the rest. Holds the database's lock.
 
-    :param ran: the ids that this run was to make.
+    :param ran: the ids that this run was to make, or this step of it.
+    :param manifest: what was built from, where it is another object than the project's: it has the SQL that was sent.
+    :param part: the step, of a run of several. Each keeps a document of its own: two may end at once.
     """
     known, prepared = judged.known, judged.prepared
     if known is None or not ran:
@@ -112,8 +126,11 @@ def keep_made(judged: Judged, ran: frozenset[str], results: Mapping[str, NodeRes
         after = {}
     now = {**{key: stamp for key, stamp in known.stamps.items() if key not in ran}, **after}
     keeper = _Keeper(judged, known, now, run, ran)
+    if manifest is not None:
+        keeper.manifest = manifest
     lines = {node: keeper.line(node, results.get(node)) for node in sorted(ran)}
-    keep_evidence(prepared.job.store, prepared.plan.target, prepared.plan.dag, lines)
+    name = f"{prepared.plan.dag}.{part}" if part else prepared.plan.dag
+    keep_evidence(prepared.job.store, prepared.plan.target, name, lines)
 
 
 def _of_tables(_key: str, stamp: Stamp) -> bool:
