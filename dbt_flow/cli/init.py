@@ -194,7 +194,15 @@ def _installed(project: Path) -> bool:
 def _install(project: Path, profile: Profile) -> None:
     """``dbt deps``, in a process of its own; that it fails is told with what to type, and stops nothing."""
     click.echo("installing the project's packages: dbt deps", err=True)
-    words = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "deps", "--project-dir", str(project)]
+    words = [
+        sys.executable,
+        "-c",
+        "from dbt.cli.main import cli; cli()",
+        "--no-use-colors",
+        "deps",
+        "--project-dir",
+        str(project),
+    ]
     words += ["--profiles-dir", str(profile.file.parent)] if profile.file else []
     environment = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
     done = subprocess.run(

@@ -20,9 +20,10 @@ from dbt_flow.plan.model import Plan
 from dbt_flow.project.at_parse import parameters_at_parse
 from dbt_flow.project.by_time import microbatch_models
 from dbt_flow.project.facts_of import facts
-from dbt_flow.project.typed_names import names_of
+from dbt_flow.project.nearest import nearest
 from dbt_flow.project.parsing import Parsed, parse
 from dbt_flow.project.selecting import Selection, select, selection_of
+from dbt_flow.project.typed_names import names_of
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag
 from dbt_flow.state.names import keep_names
@@ -107,14 +108,14 @@ def planned(job: Job, parsed: Parsed, selected: frozenset[str]) -> Prepared:
     """
     plan = make_plan(job.dag.name, parsed.name, parsed.target, facts(parsed, selected), vars=job.dag.vars)
     if not plan.nodes:
-        raise _empty(job.dag)
+        raise _empty(job.dag, parsed)
     return Prepared(job, parsed, selected, plan)
 
 
 def _select(job: Job, parsed: Parsed) -> frozenset[str]:
     selected = chosen_by(job, parsed).ids
     if not selected:
-        raise _empty(job.dag)
+        raise _empty(job.dag, parsed)
     return selected
 
 
@@ -143,13 +144,14 @@ def why(dag: Dag) -> str:
     return f"selected by {' '.join(chosen.select)}" if chosen.select else f"not excluded by {' '.join(chosen.exclude)}"
 
 
-def _empty(dag: Dag) -> ProjectError:
+def _empty(dag: Dag, parsed: Parsed) -> ProjectError:
     if dag.selection.claimed:
         hint = f"write {{{{ in_dag('{dag.name}') }}}} at the top of a model, or give the DAG a `select:`"
         message = f"no model claims the DAG {dag.name}, and it has no select, exclude or selector"
         return ProjectError("selects-nothing", message, place=dag.place("name"), hint=hint)
     key = next(key for key in ("selector", "select", "exclude") if getattr(dag, key))
-    hint = "see what dbt knows: dbt ls --resource-type model --output selector"
+    near = nearest(parsed, dag.select)
+    hint = f"did you mean {', '.join(near)}?" if near else "see what the project has: dbt-flow new"
     return ProjectError("selects-nothing", f"the selection of {dag.name} is empty", place=dag.place(key), hint=hint)
 
 
