@@ -178,11 +178,7 @@ class Linter:
 
     def _silences(self, land: Landscape) -> Iterator[Silence]:
         yield from _of_dags(land)
-        for project in land.projects:
-            for member in project.members.values():
-                spot = Spot(project.folder, member.id)
-                for code, reason in member.ignored.items():
-                    yield Silence(code, reason if isinstance(reason, str) else None, spot, node=spot)
+        yield from _of_nodes(land)
         if self.settings.file is not None and self.settings.file.is_file():
             document = read(self.settings.file, name=self.settings.shown(self.settings.file), empty_ok=True)
             past = any(known_past(look) for look in land.looks)
@@ -216,6 +212,20 @@ def _of_dags(land: Landscape) -> Iterator[Silence]:
         past = any(known_past(land.by_name[name]) for name in names if name in land.by_name)
         judged = past or code not in RULES or not RULES[code].past
         yield Silence(code, reason, place, tuple(names), judged=judged)
+
+
+def _of_nodes(land: Landscape) -> Iterator[Silence]:
+    """Those in dbt meta; one that many share, as by a folder of ``dbt_project.yml``, is one silence."""
+    for project in land.projects:
+        shared: dict[tuple[str, str | None, bool], list[Spot]] = {}
+        for member in project.members.values():
+            for code, reason in member.ignored.items():
+                own = member.package == project.package  # what an installed package says is not ours to mend
+                key = (code, reason if isinstance(reason, str) else None, own)
+                shared.setdefault(key, []).append(Spot(project.folder, member.id))
+        for (code, reason, own), spots in shared.items():
+            if own or (code in RULES and reason):
+                yield Silence(code, reason, spots[0], nodes=tuple(spots), judged=own)
 
 
 def _waiter(dag: Dag) -> Waiter:

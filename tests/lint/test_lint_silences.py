@@ -84,3 +84,29 @@ def test_what_needs_a_past_is_not_stale_where_there_is_none(ground: Ground) -> N
 def test_the_findings_about_silences_cannot_be_silenced(ground: Ground) -> None:
     ground.dag("report", DAGS["report"] + "lint: {ignore: {silences-nothing: never mind, built-twice: left behind}}\n")
     assert ground.codes() == ["silences-nothing", "silences-nothing"]
+
+
+def test_in_dbt_project_yml_for_a_folder_it_is_one_silence(ground: Ground) -> None:
+    """Of two models below it one is in no DAG, and the other is in one: the silence has its use."""
+    project = ground.text("store/dbt_project.yml")
+    silenced = "models: {shop: {attic: {+meta: {lint: {ignore: {in-no-dag: kept for the auditors}}}}}}\n"
+    ground.dbt("dbt_project.yml", project + silenced)
+    ground.dbt("models/attic/lost.sql", LOST)
+    ground.dbt("models/attic/used.sql", LOST)
+    ground.dag("more", "owner: data\ntrigger: {after: base}\nselect: used\n")
+    assert ground.findings() == []
+    ground.dag("more", "owner: data\ntrigger: {after: base}\nselect: used lost\n")
+    assert ground.only("silences-nothing")["file"] == "store/dbt_project.yml"
+
+
+def test_a_finding_about_several_is_silenced_when_each_of_them_is(ground: Ground) -> None:
+    ground.dbt("models/report.sql", "select f.id, b.value from {{ ref('facts') }} f, {{ ref('base') }} b\n")
+    ground.dag("facts", "owner: data\ntrigger: {after: base}\nselect: facts\n")
+    ground.dag("base", 'owner: data\ntrigger: {schedule: "0 6 * * *"}\nselect: numbers base facts\n')
+    (ground.folder / "dags/facts.yaml").unlink()
+    ground.dag("report", 'owner: data\ntrigger: {schedule: "0 9 * * *"}\nselect: report\n')
+    said = "{{ config(meta={'lint': {'ignore': {'reads-without-waiting': 'read hours later'}}}) }}\n"
+    ground.dbt("models/base.sql", said + "select id, value from {{ ref('numbers') }}\n")
+    assert "report reads base, facts" in ground.only("reads-without-waiting")["message"]
+    ground.dbt("models/facts.sql", said + "select id, value from {{ ref('base') }}\n")
+    assert ground.findings() == []

@@ -151,8 +151,9 @@ class Silence:
     reason: str | None
     place: Place | Spot
     dags: tuple[str, ...] = ()
-    """The DAGs it is for; those under one defaults file share a silence. With :attr:`node` also empty: for the whole fleet."""
-    node: Spot | None = None
+    """The DAGs it is for; those under one defaults file share a silence. With :attr:`nodes` also empty: for the whole fleet."""
+    nodes: tuple[Spot, ...] = ()
+    """The members whose meta says it; those under one folder of ``dbt_project.yml`` share a silence."""
     judged: bool = True
     """Whether enough is known of the past to call it stale."""
 
@@ -160,8 +161,8 @@ class Silence:
         """Whether it is about a finding: about one of its nodes, when it stands in a node's meta."""
         if code != self.code or not (self.reason or "").strip():
             return False
-        if self.node is not None:
-            return self.node in found.nodes
+        if self.nodes:
+            return not set(self.nodes).isdisjoint(found.nodes)
         return not self.dags or bool(set(self.dags) & set(found.dags))
 
 
@@ -177,9 +178,9 @@ def silenced(land: Landscape, silences: Iterable[Silence], whole: bool) -> list[
             continue
         for found in rule.judge(land):
             covering = [silence for silence in known if silence.covers(rule.code, found)]
-            by_nodes = {silence.node for silence in covering if silence.node is not None}
+            by_nodes = {spot for silence in covering for spot in silence.nodes}
             used.update(covering)
-            if all(silence.node is not None for silence in covering) and not (by_nodes and by_nodes >= set(found.nodes)):
+            if all(silence.nodes for silence in covering) and not (covering and by_nodes >= set(found.nodes)):
                 left.append((rule, found))
     for silence in known:
         left += _wrong(silence, silence in used, whole)
@@ -187,7 +188,7 @@ def silenced(land: Landscape, silences: Iterable[Silence], whole: bool) -> list[
 
 
 def _wrong(silence: Silence, used: bool, whole: bool) -> Iterator[tuple[Rule, Found]]:
-    dags, nodes = silence.dags, (silence.node,) if silence.node else ()
+    dags, nodes = silence.dags, silence.nodes
     if silence.code not in RULES or silence.code in ABOUT_SILENCES:
         near = did_you_mean(silence.code, set(RULES) - ABOUT_SILENCES)
         fix = (
