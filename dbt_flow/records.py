@@ -251,6 +251,8 @@ class NodeResult(Record):
     blocked_by: tuple[str, ...] = ()
     """The ids of the nodes that are the cause of a ``skipped``."""
     attempt: int = 0
+    step: str = ""
+    """The Metaflow step that built it, in a run of several."""
     compiled: str | None = None
     """The compiled SQL, kept for nodes that are not good."""
     sample: Mapping[str, Any] | None = None

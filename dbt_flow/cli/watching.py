@@ -73,10 +73,21 @@ def tell(settings: Settings, result: RunResult, as_json: bool) -> None:
         return
     screen = console(stdout=True)
     retry = {"retry": f"dbt-flow retry {result.run}"} if result.nodes else {}
-    for line in story(plan, result, width=screen.width, commands=retry):
+    extra = _beside(settings, result, plan) if result.status != "success" else None
+    for line in story(plan, result, width=screen.width, commands=retry, extra=extra):
         screen.print(line.text, style=line.style or None)
     if card:
         click.echo(f"Card: {card}")
+
+
+def _beside(settings: Settings, result: RunResult, plan: Any) -> Any:
+    """What is known beside the run: since when something fails, and after which change."""
+    from dbt_flow.pipeline.settle import card_extra
+    from dbt_flow.state.runs import RunRecord, RunRef
+
+    store = store_of(settings)
+    attempts = RunRecord(store, RunRef(result.target, result.dag, result.run.rpartition("/")[2])).attempts()
+    return card_extra(store, result, attempts[-1].header if attempts else {}, plan)
 
 
 def plan_and_card(settings: Settings, result: RunResult) -> tuple[Any, str | None]:

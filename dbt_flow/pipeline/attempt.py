@@ -226,6 +226,7 @@ class Attempt(ABC, Generic[T]):
             "launcher": process_mark(int(os.environ.get(LAUNCHER_VARIABLE) or 0)),
             "git": revision_of(self.job.dbt_project),
             "project": os.path.relpath(self.job.dbt_project, self.job.root),
+            "profiles": os.path.relpath(self.job.profiles_dir, self.job.dbt_project) if self.job.profiles_dir else None,
             "missing": json.loads(os.environ.get(MISSING_VARIABLE) or "[]"),
         }
 

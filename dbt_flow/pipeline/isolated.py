@@ -32,6 +32,7 @@ from dbt_flow.plan.reuse import withheld
 from dbt_flow.plan.waves import END, ISOLATED, START, FlowStep
 from dbt_flow.records import CANCELLED, SKIPPED, SUCCESS, NodeResult, utc_moment, utc_text
 from dbt_flow.report.artifacts import joined_run_results
+from dbt_flow.report.metrics import usage
 from dbt_flow.state.durations import learn_durations
 from dbt_flow.state.runs import RunRecord, RunRef
 
@@ -215,6 +216,7 @@ class StepAttempt(Attempt[Left]):
             "halts": self.halts,
             "error": ending.error.to_dict() if ending.error else None,
             "complaint": ending.complaint,
+            "used": usage(),
             "cpu": round(time.process_time(), 2),
             "cpu_of_dbt": round(self.dbt_seconds, 2),
             "cpu_to_start": round(self.start_seconds, 2),

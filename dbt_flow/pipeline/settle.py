@@ -35,6 +35,7 @@ from dbt_flow.report.artifacts import merged_run_results
 from dbt_flow.report.card import card_document, render
 from dbt_flow.report.causes import root_causes
 from dbt_flow.report.extra import CardExtra
+from dbt_flow.report.failures import reproducing
 from dbt_flow.report.headline import sentence
 from dbt_flow.report.telling import tell_others
 from dbt_flow.state.begun import header_of
@@ -177,10 +178,14 @@ def card_extra(store: Store, result: RunResult, facts: Mapping[str, Any], plan: 
         **backdrop(store, result, plan, facts, before),
         history=before,
         updated=utc_text(),
-        commands=commands(result.run, result.dag),
+        commands={**commands(result.run, result.dag), "reproduce": _reproduce(plan, result, facts)},
         owner_contact=facts.get("owner_contact") or None,
         description=str(facts.get("description") or ""),
     )
+
+
+def _reproduce(plan: Plan | None, result: RunResult, facts: Mapping[str, Any]) -> str:
+    return reproducing(plan, result, str(facts.get("project") or ""), str(facts.get("profiles") or ""))
 
 
 def keep_run_results(record: RunRecord, now: Mapping[str, Any] | None, result: RunResult) -> None:

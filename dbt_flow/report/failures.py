@@ -65,6 +65,15 @@ class Failures:
         }
         return told | self._sql(result, node, message, at) | self._around(cause, at)
 
+    def beginning(self, cause: Cause) -> str:
+        """Since when it fails and after which change, in a line; empty for what did not fail by itself."""
+        if cause.kind != FAILED_KIND:
+            return ""
+        began = moment(since(cause.result.id, self.extra.history))
+        changed = change(cause.node, self.upstream, self.extra)["text"] if cause.node and self.upstream else ""
+        first = f"failing since {began:%Y-%m-%d %H:%M} UTC" if began else "failing since this run"
+        return f"{first}. {changed}" if changed else first
+
     def _sql(self, result: NodeResult, node: Node | None, message: str, at: int) -> dict[str, Any]:
         sql = clean(result.compiled.strip("\n"), SQL_LIMIT) if result.compiled and at < MOST_SQL else ""
         part = failing_part(sql, message, is_test=bool(node and node.is_test)) if sql else None
@@ -88,9 +97,20 @@ class Failures:
         given = self.extra.commands.get("reproduce")
         if given:
             return one_line(given.replace("{node}", called), 1000)
-        values = {**(self.plan.vars or {} if self.plan else {}), **self.run.parameters}
-        told = f" --vars {shlex.quote(json.dumps(values, default=str))}" if values else ""
-        return one_line(f"dbt build --select {called} --target {shlex.quote(self.run.target)}{told}", 1000)
+        return one_line(reproducing(self.plan, self.run).replace("{node}", called), 1000)
+
+
+def reproducing(plan: Plan | None, run: RunResult, folder: str = "", profiles: str = "") -> str:
+    """dbt's own command for one node, ``{node}``, as it is typed at the root.
+
+    :param folder: the dbt project's, from the root; dbt must run there
+    :param profiles: the folder of profiles.yml, from the project's, when it is another
+    """
+    values = {**(plan.vars or {} if plan else {}), **run.parameters}
+    told = f" --vars {shlex.quote(json.dumps(values, default=str))}" if values else ""
+    where = f"cd {shlex.quote(folder)} && " if folder not in ("", ".") else ""
+    whom = f" --profiles-dir {shlex.quote(profiles)}" if profiles else ""
+    return f"{where}dbt build --select {{node}} --target {shlex.quote(run.target)}{whom}{told}"
 
 
 def since(node_id: str, history: Iterable[Mapping[str, Any]]) -> str:

@@ -21,6 +21,7 @@ from dbt_flow.report.causes import CANCELLED_KIND, Cause, owner_of, root_causes
 from dbt_flow.report.metric_names import BY_NAME, SERVICE_CHECK_DAG, SERVICE_CHECK_NODE
 from dbt_flow.report.rules import Rules
 from dbt_flow.report.words import clean, moment, one_line
+from dbt_flow.state.runs import Attempt
 
 EVENT_BYTES = 7_500
 """The agent takes 8 KB for the whole datagram; tags and heading need some."""
@@ -89,7 +90,7 @@ class Around:
     """What is known beside the run itself."""
 
     usage: Mapping[str, float] = field(default_factory=dict)
-    """Of the step's process; see :func:`usage`."""
+    """Of the run's process, or of all its steps; see :func:`usage`."""
     history: tuple[Mapping[str, Any], ...] = ()
     """Summaries of earlier runs, newest first."""
     lateness: float | None = None
@@ -99,6 +100,8 @@ class Around:
     """Messages in the outbox."""
     freshness: tuple[Mapping[str, Any], ...] = ()
     """Results of dbt's ``sources.json``."""
+    steps: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What each node that had a step of its own has used, by id; as ``usage``."""
 
 
 def measure(rules: Rules, plan: Plan | None, result: RunResult, around: Around) -> Measured:
@@ -109,6 +112,8 @@ def measure(rules: Rules, plan: Plan | None, result: RunResult, around: Around) 
     points = [*_of_dag(result, causes, around, tags), *_of_nodes(rules, plan, result, causes, tags)]
     recovered = _recovered(result, around.history)
     points += [*_of_sources(plan, result, around.freshness, tags)]
+    for node, used in around.steps.items():
+        points += [Point(f"node.{name}", value, _node_tags(plan, node, tags, result.owner)) for name, value in used.items()]
     points += [Point("node.failed", 0, _node_tags(plan, node, tags, result.owner)) for node in recovered]
     checks = [_check(result, tags), *_node_checks(plan, result, causes, recovered, tags)]
     return Measured(tuple(points), tuple(checks), _event(result, causes, tags) if result.status == FAILED else None)
@@ -157,6 +162,23 @@ def usage() -> dict[str, float]:
         counters = process.io_counters()
         found |= {"read": float(counters.read_bytes), "written": float(counters.write_bytes)}
     return found
+
+
+def of_steps(attempts: Iterable[Attempt]) -> tuple[dict[str, float], dict[str, Mapping[str, float]]]:
+    """What the processes of a run of several steps have used, all together, and each node that had a step of its own."""
+    whole: dict[str, float] = {}
+    nodes: dict[str, Mapping[str, float]] = {}
+    for attempt in attempts:
+        used = (attempt.left or {}).get("used")
+        if not isinstance(used, Mapping):
+            continue
+        for name, value in used.items():
+            before = whole.get(name, 0.0)
+            whole[name] = max(before, value) if name == "memory" else round(before + value, 3)
+        built = [node for node in attempt.started if not node.startswith(("test.", "unit_test."))]
+        if len(built) == 1:
+            nodes[built[0]] = used
+    return whole, nodes
 
 
 def _of_dag(result: RunResult, causes: tuple[Cause, ...], around: Around, tags: tuple[str, ...]) -> Iterator[Point]:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 from dbt_flow.plan.model import Plan
 from dbt_flow.records import RUN_CANCELLED, RUNNING, SUCCESS, RunResult
 from dbt_flow.report.causes import Cause, root_causes
+from dbt_flow.report.extra import CardExtra
+from dbt_flow.report.failures import Failures
 from dbt_flow.report.headline import counts_line, next_command, sentence
 from dbt_flow.report.words import clean, count, duration, one_line, plain_message, says_nothing
 
@@ -30,16 +32,26 @@ class Line(NamedTuple):
 
 
 def story(
-    plan: Plan | None, result: RunResult, *, width: int = 100, commands: Mapping[str, str] | None = None
+    plan: Plan | None,
+    result: RunResult,
+    *,
+    width: int = 100,
+    commands: Mapping[str, str] | None = None,
+    extra: CardExtra | None = None,
 ) -> tuple[Line, ...]:
-    """What happened, each root cause once, the counts, and the next command."""
+    """What happened, each root cause once, the counts, and the next command.
+
+    :param extra: what is known beside the run: since when something fails, and after which change
+    """
     width = max(width, 40)
     causes = root_causes(plan, result)
     lines = [*_wrapped(_status(plan, result, causes), width, "", _style(result, causes))]
     if result.error:
         lines += _refusal(result, width)
+    failures = Failures(plan, {node.id: node for node in result.nodes}, result, extra) if extra else None
     for cause in causes[:MOST_CAUSES]:
         lines += _told(cause, width)
+        lines += _wrapped(failures.beginning(cause) if failures else "", width, "    ", "dim")
     if len(causes) > MOST_CAUSES:
         lines += [Line(""), Line(f"  and {count(len(causes) - MOST_CAUSES, 'more cause')}: see the card", "dim")]
     counts = counts_line(plan, result)

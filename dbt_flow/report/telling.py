@@ -26,7 +26,7 @@ from dbt_flow.report.alerts import news
 from dbt_flow.report.channels import missing
 from dbt_flow.report.deadlines import lateness, schedule_delay
 from dbt_flow.report.lateness import done_late
-from dbt_flow.report.metrics import Around, measure, usage
+from dbt_flow.report.metrics import Around, measure, of_steps, usage
 from dbt_flow.report.news_kept import open_incidents, put_news, remembered_rules
 from dbt_flow.report.outbox import Outbox
 from dbt_flow.report.rules import Rules, metrics_on
@@ -146,8 +146,10 @@ def _measure(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResu
 
 def _measured(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResult, used: Mapping[str, float]) -> list[str]:
     store = record.store
+    whole, steps = of_steps(record.attempts())
     around = Around(
-        usage=used,
+        usage=whole or used,
+        steps=steps,
         history=tuple(line for line in history(store, result.dag, result.target, _HISTORY) if line["run"] != result.run),
         lateness=lateness(rules, result),
         delay=schedule_delay(rules, result),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from dbt_flow.report.words import duration, moment, name_of
 
 NARROW = 0.3
 """Per cent of the whole width below which bars are drawn together: nobody can see, or point at, a narrower one."""
+MOST_NAMED = 24
+"""Lanes up to which each step of a run of several has its own; beyond, they are drawn as close as they fit."""
 _TOUCH = 0.05
 """Seconds by which two nodes of one thread may seem to overlap: dbt notes its times to the millisecond, and not at once."""
 
@@ -66,27 +68,51 @@ def timeline(plan: Plan, results: Iterable[NodeResult]) -> dict[str, Any] | None
     scale = (first, whole)
     return {
         "seconds": round(whole, 3),
-        "lanes": [{"name": f"{place}", "bars": _bars(lane, scale, names, marked)} for place, lane in enumerate(lanes, start=1)],
+        "lanes": [{"name": name, "bars": _bars(lane, scale, names, marked)} for name, lane in lanes],
         "ticks": _ticks(whole),
         "path": _path(chain, ran, names),
         "path_seconds": round(sum(ran[node].end - ran[node].start for node in chain), 3),
     }
 
 
-def _lanes(ran: Iterable[Span]) -> list[list[Span]]:
-    """The spans of each thread. Threads of two processes may bear one name: what overlaps stands in a lane of its own."""
-    threads: dict[str, list[list[Span]]] = defaultdict(list)
+def _lanes(ran: Collection[Span]) -> list[tuple[str, list[Span]]]:
+    """The spans of each thread, and in a run of several steps of each step, with what the lane is called."""
+    numbered = [lane for _, lanes in sorted(_threads(ran, lambda _: "").items(), key=_order) for lane in lanes]
+    if any(span.result.step for span in ran):
+        named = _threads(ran, lambda span: span.result.step)
+        found = [
+            (step if len(lanes) == 1 else f"{step} {place}", lane)
+            for step, lanes in _by_step(named).items()
+            for place, lane in enumerate(lanes, start=1)
+        ]
+        if len(found) <= MOST_NAMED:
+            return found
+    return [(f"{place}", lane) for place, lane in enumerate(numbered, start=1)]
+
+
+def _by_step(threads: Mapping[tuple[str, str], list[list[Span]]]) -> dict[str, list[list[Span]]]:
+    """The lanes of each step; the step that began first comes first."""
+    steps: dict[str, list[list[Span]]] = defaultdict(list)
+    for (step, _), lanes in sorted(threads.items(), key=lambda item: min(lane[0].start for lane in item[1])):
+        steps[step or "taken over"] += lanes
+    return steps
+
+
+def _threads(ran: Iterable[Span], step: Callable[[Span], str]) -> dict[tuple[str, str], list[list[Span]]]:
+    """Lanes by step and thread. Threads of two processes may bear one name: what overlaps stands in a lane of its own."""
+    threads: dict[tuple[str, str], list[list[Span]]] = defaultdict(list)
     for span in sorted(ran, key=lambda s: (s.start, s.end)):
-        lanes = threads[span.result.thread or "main"]
+        lanes = threads[step(span), span.result.thread or "main"]
         free = next((lane for lane in lanes if lane[-1].end <= span.start + _TOUCH), None)
         if free is None:
             lanes.append([span])
         else:
             free.append(span)
-    return [lane for key in sorted(threads, key=_thread_order) for lane in threads[key]]
+    return threads
 
 
-def _thread_order(name: str) -> tuple[int, str]:
+def _order(item: tuple[tuple[str, str], list[list[Span]]]) -> tuple[int, str]:
+    name = item[0][1]
     digits = "".join(char for char in name if char.isdigit())
     return (int(digits[:9]) if digits else 0, name)
 

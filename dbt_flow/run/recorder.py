@@ -87,7 +87,8 @@ class Recorder:
         if self.stopping and result.status == "error":
             result = replace(result, status=CANCELLED, message="", reason="it was being built when the run was stopped")
         message, reason, compiled = redact.document([result.message, result.reason, result.compiled])
-        result = replace(result, attempt=self.attempt, message=message, reason=reason, compiled=compiled)
+        step = self.record.step if self.record is not None else ""
+        result = replace(result, attempt=self.attempt, step=step, message=message, reason=reason, compiled=compiled)
         if result.id not in self._planned:
             if result.id.startswith("operation."):
                 self.hooks[result.id] = result

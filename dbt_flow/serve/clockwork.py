@@ -2,7 +2,8 @@
 
 **Missed starts.** Each schedule has a cursor: the moment up to which its starts have been looked at. When the runtime was down,
 the machine slept, or the clock jumped ahead, several starts may lie behind it: the latest is made up at once if it is not older
-than :data:`GRACE`; the others are noted as missed. A clock that is set back starts nothing twice: the cursor never goes back.
+than :data:`GRACE`; the others are noted as missed, those that are older than that are recorded as skipped. A clock that is set
+back starts nothing twice: the cursor never goes back.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import islice, takewhile
 
 from dbt_flow.serve.intake import Intake, duration
 from dbt_flow.serve.listeners import Subscriber
@@ -64,8 +66,9 @@ class Clockwork:
         if log.cursor(f"crons.{subscriber.name}") != crons:
             log.put_cursor(f"crons.{subscriber.name}", crons)
             cursor = now
-        if cursor < now:
-            cursor = max(cursor, now - GRACE)
+        if cursor < now - GRACE:
+            self._leave_out(subscriber, cursor, now)
+            cursor = now - GRACE
         due: list[Start] = []
         upcoming = now
         for start in starts_after(subscriber, cursor):
@@ -77,6 +80,20 @@ class Clockwork:
         if said is None or cursor <= now:
             log.put_cursor(key, now.isoformat())
         return upcoming
+
+    def _leave_out(self, subscriber: Subscriber, cursor: datetime, now: datetime) -> None:
+        """Starts that are too old to be made up: recorded as skipped, and the owner is told."""
+        until = now - GRACE
+        old = takewhile(lambda start: start.at.astimezone(timezone.utc) <= until, starts_after(subscriber, cursor))
+        dropped = [*islice(old, MOST_NOTED + 1)]
+        if dropped:
+            more = len(dropped) > MOST_NOTED
+            number = f"more than {MOST_NOTED} starts" if more else f"{len(dropped)} start{'s' if len(dropped) > 1 else ''}"
+            last = f" to {dropped[-1].text}" if len(dropped) > 1 and not more else ""
+            why = (
+                f"{number}, {'from ' if more or last else ''}{dropped[0].text}{last}: the runtime was down, for more than a day"
+            )
+            self.intake.too_late(subscriber, now.timestamp(), why)
 
     def _take(self, subscriber: Subscriber, due: list[Start], now: datetime) -> None:
         if not due:

@@ -99,6 +99,11 @@ class Intake:
         self._start(subscriber, Action("start", {name: Arrival(seq, at)}, why=why), now)
         return True
 
+    def too_late(self, subscriber: Subscriber, now: float, why: str) -> None:
+        """Starts of a schedule that nobody makes up any more: a delivery that was skipped, and the owner is told."""
+        number = self.log.add_delivery(subscriber.name, "skipped", {"created": now, "why": "schedule", "note": why})
+        self.log.notice(now, subscriber.name, "missed", f"{subscriber.name} was not started: {why} (delivery {number})")
+
     # ---- inside
 
     def _look_again(self, needs: NeedsMet, subscriber: Subscriber, now: float) -> None:

@@ -14,7 +14,7 @@ from dbt_flow.report.story import story
 
 def told(name: str, width: int = 100) -> list[str]:
     made, ended, extra = card_runs.ALL[name]()
-    return [line.text for line in story(made, ended, width=width, commands=extra.commands)]
+    return [line.text for line in story(made, ended, width=width, commands=extra.commands, extra=extra)]
 
 
 def test_a_good_run_is_one_line_and_its_counts() -> None:
@@ -29,6 +29,7 @@ def test_a_failing_run_tells_each_cause_once() -> None:
     lines = told("failing", 140)
     assert sum(line.startswith("  ✕") for line in lines) == 3
     assert "    int_payment_delays · models/intermediate/int_payment_delays.sql · owner risk-analytics · blocks 5" in lines
+    assert "    failing since 2026-11-20 06:00 UTC" in "\n".join(lines)
     assert '    Candidate bindings: : "carrier_name", "carrier_id"' in lines
     code, caret = (next(line for line in lines if mark in line) for mark in ("LINE 8", "^"))
     assert code[caret.index("^")] == "c", "the caret still points at the column"
@@ -46,7 +47,7 @@ def test_a_refusal_gives_place_and_hint() -> None:
 @pytest.mark.parametrize("width", [20, 80, 200])
 def test_it_fits_the_terminal_and_prints_without_markup(name: str, width: int) -> None:
     made, ended, extra = card_runs.ALL[name]()
-    lines = story(made, ended, width=width, commands=extra.commands)
+    lines = story(made, ended, width=width, commands=extra.commands, extra=extra)
     assert len(lines) < 60
     console = Console(width=400, record=True, file=StringIO())
     for line in lines:

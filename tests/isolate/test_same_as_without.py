@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -47,7 +48,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture(scope="module")
 def some(good: Shop) -> Ran:
-    return good.start(*good.command("some")).end()
+    return good.start(*good.command("some", "--print-metrics")).end()
 
 
 def test_broken_data_with_a_step_for_every_model(broken: Shop) -> None:
@@ -88,6 +89,29 @@ def test_good_data_with_steps_for_some(good: Shop, some: Ran) -> None:
     assert {node["id"]: node["reason"] for node in some.json["nodes"]} == {
         node["id"]: node["reason"] for node in whole.json["nodes"]
     }
+
+
+def test_what_each_step_used_is_told_of_its_model_and_of_the_dag(some: Ran) -> None:
+    told = [line.split() for line in some.stderr.splitlines() if line.startswith("dbt_flow.")]
+    cpu = {tag: float(value) for name, value, _, *tags in told if name == "dbt_flow.node.cpu" for tag in tags}
+    nodes = {tag: seconds for tag, seconds in cpu.items() if tag.startswith("node:")}
+    assert set(nodes) == {"node:slow", "node:flaky", "node:after_slow"}
+    assert all(seconds > 0 for seconds in nodes.values())
+    memory = [float(value) for name, value, *_ in told if name == "dbt_flow.node.memory"]
+    (whole,) = (float(value) for name, value, *_ in told if name == "dbt_flow.dag.cpu")
+    (most,) = (float(value) for name, value, *_ in told if name == "dbt_flow.dag.memory")
+    assert whole > sum(nodes.values()), "the first and the last step too"
+    assert most >= max(memory) > 1_000_000
+
+
+def test_lanes_bear_the_names_of_steps(good: Shop, some: Ran) -> None:
+    card = (good.run_folder(some.json["run"]) / "card.html").read_text()
+    lanes = re.findall(r'class="lane-name"[^>]*>([^<]+)<', card)
+    assert {"slow", "flaky", "after_slow"} <= set(lanes)
+    assert all(lane.partition(" ")[0] in ("start", "slow", "flaky", "after_slow", "end") for lane in lanes), lanes
+    whole = good.run("shop")
+    plain = (good.run_folder(whole.json["run"]) / "card.html").read_text()
+    assert set(re.findall(r'class="lane-name"[^>]*>([^<]+)<', plain)) <= {"1", "2"}
 
 
 def test_two_steps_of_a_wave_take_turns(good: Shop, some: Ran) -> None:

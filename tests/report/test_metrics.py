@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ DAG_TAGS = {"env", "service", "project", "dag", "owner", "target", "trigger"}
 def all_of(rules_: Rules | None = None) -> Measured:
     around = Around(usage=usage(), history=({"status": "success", "started": "2026-11-20T06:00:00Z", "seconds": 60},))
     fresh = ({"unique_id": "source.f.raw.loads", "max_loaded_at_time_ago_in_s": 90.5, "status": "pass"},)
-    around = Around(around.usage, around.history, lateness=-60.0, delay=3.0, waiting=2, freshness=fresh)
+    around = replace(around, lateness=-60.0, delay=3.0, waiting=2, freshness=fresh, steps={"model.f.stg": usage()})
     rows = run(stg=("success", {"rows": 10}), stg_id=("fail", {"failures": 5}))
     return measure(rules_ or rules(), PLAN, rows, around)
 

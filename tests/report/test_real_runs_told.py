@@ -5,34 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 import yaml
-from listeners import PagerDuty, self_signed, udp_agent, web
-from shop import Shop, open_shop
-
-ROUTING_KEY = "r0ut1ngk3y0f0ur0wn4ndn0b0dy3ls35"
-SETTINGS = {
-    "owners": {"shopkeepers": {"pagerduty": "PD_SHOP", "webhook": "HOOK_SHOP"}},
-    "alerts": {"watched_by": "serve"},
-    "links": {"card": "https://cards.example/{target}/{dag}/{run}"},
-}
-LOUD = {"owner": "shopkeepers", "select": "*", "alerts": {"page": "error"}}
-
-
-def open_told(folder: Path, **files: str) -> Shop:
-    shop = open_shop(folder, dags={"shop": LOUD})
-    (folder / "dbt_flow.yml").write_text(yaml.safe_dump({**SETTINGS, "dbt_projects": ["."]}))
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    return shop
+from listeners import udp_agent
+from shop import Shop
+from told_shop import ROUTING_KEY, Listening, open_told, until, who_listens
 
 
 @pytest.fixture
@@ -42,31 +24,13 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     opened.close()
 
 
-def until(true: Callable[[], Any], within: float = 120.0) -> bool:
-    end = time.monotonic() + within
-    while time.monotonic() < end:
-        if true():
-            return True
-        time.sleep(0.1)
-    return False
-
-
 @pytest.fixture
-def listening(tmp_path: Path) -> Iterator[tuple[PagerDuty, Any, dict[str, str]]]:
-    """PagerDuty and a webhook that listen, and the variables by which a run finds them."""
-    certificate, tls = self_signed(tmp_path)
-    duty = PagerDuty()
-    with web(duty, tls) as pager, web(lambda _: (200, {}, {})) as hook:
-        environ = {
-            "SSL_CERT_FILE": str(certificate),
-            "DBT_FLOW_PAGERDUTY_URL": pager.url,
-            "PD_SHOP": ROUTING_KEY,
-            "HOOK_SHOP": f"{hook.url}/h00k-s3cr3t-p4th",
-        }
-        yield duty, hook, environ
+def listening(tmp_path: Path) -> Iterator[Listening]:
+    with who_listens(tmp_path) as found:
+        yield found
 
 
-def test_a_failure_is_paged_and_its_end_too(shop: Shop, listening: tuple[PagerDuty, Any, dict[str, str]]) -> None:
+def test_a_failure_is_paged_and_its_end_too(shop: Shop, listening: Listening) -> None:
     duty, hook, environ = listening
     shop.control("flaky", fail=True)
     duty.moods = [500]  # the first try fails; the sender goes on by itself
@@ -92,9 +56,7 @@ def test_a_failure_is_paged_and_its_end_too(shop: Shop, listening: tuple[PagerDu
     assert until(lambda: not list((shop.state / "outbox/waiting").iterdir()))
 
 
-def test_when_nobody_listens_the_run_is_the_same_and_the_page_waits(
-    shop: Shop, listening: tuple[PagerDuty, Any, dict[str, str]]
-) -> None:
+def test_when_nobody_listens_the_run_is_the_same_and_the_page_waits(shop: Shop, listening: Listening) -> None:
     duty, _, environ = listening
     shop.control("flaky", fail=True)
     nobody = {"DD_AGENT_HOST": "127.0.0.1", "DBT_FLOW_PAGERDUTY_URL": "https://127.0.0.1:9", "PD_SHOP": ROUTING_KEY}
@@ -117,7 +79,7 @@ def _end_senders(shop: Shop) -> None:
             psutil.wait_procs([process], timeout=60)
 
 
-def test_a_task_that_is_killed_is_told(shop: Shop, listening: tuple[PagerDuty, Any, dict[str, str]]) -> None:
+def test_a_task_that_is_killed_is_told(shop: Shop, listening: Listening) -> None:
     duty, _, environ = listening
     shop.control("slow", sleep=600)
     started = shop.start(*shop.command(), env=environ)
@@ -172,7 +134,7 @@ def everything(folder: Path) -> Iterator[tuple[str, bytes]]:
                     continue
 
 
-def test_no_secret_anywhere(tmp_path: Path, listening: tuple[PagerDuty, Any, dict[str, str]]) -> None:
+def test_no_secret_anywhere(tmp_path: Path, listening: Listening) -> None:
     """Of the environment, of the profile, in a model, in a description: nowhere."""
     duty, hook, environ = listening
     shop = open_told(tmp_path / "shop", **{"models/leak.sql": LEAK, "models/leak.yml": DESCRIBED, "plugins/vault.py": PLUGIN})

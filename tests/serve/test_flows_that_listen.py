@@ -7,12 +7,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from metaflow.plugins.argo import argo_workflows, argo_workflows_decorator
 from stand import Stand, send, settle
 
+from dbt_flow.serve.executor import bearing
 from dbt_flow.serve.flow_reading import Reader
 from dbt_flow.serve.listeners import finish_name
 from dbt_flow.serve.runtime import Options, Runtime
@@ -139,3 +142,41 @@ def test_the_decorator_imports_nothing_of_ours() -> None:
     code = "import sys, metaflow; print([name for name in sys.modules if name.split('.')[0] in ('dbt_flow', 'jinja2', 'dbt')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_a_flow_s_run_that_was_left_by_a_killed_runtime_is_ended_and_repeated(stand: Stand) -> None:
+    """Under the same delivery, with the same event; the process that was left is found by what it bears, and is gone."""
+    flow(stand, "Long", '@trigger(event="data")')
+    file = stand.folder / "long.py"
+    held = "        import os, time\n        while os.path.exists('hold'):\n            time.sleep(0.05)\n"
+    file.write_text(file.read_text().replace("        self.next(self.end)\n", f"{held}        self.next(self.end)\n"))
+    (stand.folder / ".metaflow").mkdir()
+    (stand.folder / "hold").touch()
+    said = stand.folder / "said.jsonl"
+
+    def runtime() -> Runtime:
+        made = Runtime(stand.settings, MetaflowStarter(stand.settings), Options(watch_files=False), say=print)
+        made.listening = Reader(stand.settings).read()
+        made.open()
+        return made
+
+    first = runtime()
+    send(first, "data", id="e1")
+    deadline = time.monotonic() + 300
+    while not said.exists() or not first.log.deliveries(("running",)):
+        assert time.monotonic() < deadline
+        first.turn(0.05)
+    (before,) = first.log.recent("Long")
+    left = bearing(str(before.token))
+    assert left
+    first.log.close()  # as kill -9 leaves it: nobody has ended anything
+
+    second = runtime()
+    assert not psutil.wait_procs(left, timeout=60)[1], "what was left is ended before anything is repeated"
+    (stand.folder / "hold").unlink()
+    settle(second, lambda: len(said.read_text().splitlines()) == 2, seconds=300)
+    (after,) = second.log.recent("Long")
+    assert (after.id, after.state, after.status, after.tries) == (before.id, "done", "success", 2)
+    assert after.run != before.run and f"{before.run} was ended with the runtime" in after.note
+    facts = [json.loads(line)["facts"] for line in said.read_text().splitlines()]
+    assert facts == [[["data", "e1", "event"]]] * 2

@@ -17,6 +17,7 @@ from stand import RUN, Stand, StandIn, send, settle
 from dbt_flow.errors import StateError
 from dbt_flow.serve.outcomes import End, events_of
 from dbt_flow.serve.runtime import Runtime
+from dbt_flow.serve.watchman import LONG
 from dbt_flow.state.begun import note_begun
 from dbt_flow.state.store import FolderStore
 
@@ -332,3 +333,31 @@ def test_a_run_that_died_before_it_had_a_record_is_told(stand: Stand) -> None:
     settle(runtime, runtime.log.notices)
     assert [notice["text"] for notice in runtime.log.notices()] == ["One/7 died without a word, and was recorded as failed"]
     assert (stand.state / "runs/unknown/one/7/result.json").exists()
+
+
+def test_a_run_that_died_with_its_watchers_is_told(stand: Stand) -> None:
+    stand.dag("one", "none")
+    runtime = stand.runtime()
+    run = stand.state / "runs/dev/one/7"
+    run.mkdir(parents=True)
+    gone = {"pid": 2**22 + 1, "born": 1.0, "host": socket.gethostname(), "started": "2026-11-21T00:00:00Z", "run": "One/7"}
+    (run / "attempt-0.jsonl").write_text(json.dumps({"version": 1, "flow": "One", **gone}) + "\n")
+    settle(runtime, runtime.log.notices)
+    assert [notice["text"] for notice in runtime.log.notices()] == ["One/7 died without a word, and was recorded as failed"]
+    assert json.loads((run / "result.json").read_text())["status"] == "failed"
+
+
+def test_a_run_that_does_not_end_is_told_once(stand: Stand) -> None:
+    stand.now = time.time()
+    stand.dag("endless", "{event: go}")
+    stand.hold("endless")
+    runtime = stand.runtime()
+    send(runtime, "go")
+    settle_until_running(runtime)
+    for _ in range(3):
+        stand.now += LONG / 2 + 60
+        runtime.turn(0)
+    long = [notice["text"] for notice in runtime.log.notices() if notice["kind"] == "long"]
+    assert len(long) == 1 and "has been running for" in long[0]
+    stand.let_go("endless")
+    settle(runtime)

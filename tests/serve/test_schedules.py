@@ -58,6 +58,29 @@ def test_missed_starts_make_one_up(stand: Stand) -> None:
     assert sum(notice["kind"] == "missed" for notice in runtime.log.notices()) == 3
 
 
+def test_starts_that_are_too_old_are_skipped_and_told(stand: Stand) -> None:
+    stand.now = at("2026-11-10T05:00")
+    stand.dag("weekly", '{schedule: "0 6 * * 2"}')
+    stand.dag("daily", '{schedule: "0 6 * * *"}')
+    runtime = stand.runtime()
+    runtime.turn(0)
+    runtime.log.close()
+    stand.now = at("2026-11-20T05:00")
+    runtime = stand.runtime()
+    settle(runtime)
+    (weekly,) = runtime.log.recent("weekly")
+    assert weekly.state == "skipped"
+    assert weekly.note == (
+        "2 starts, from 2026-11-10 06:00 UTC to 2026-11-17 06:00 UTC: the runtime was down, for more than a day"
+    )
+    made_up, skipped = runtime.log.recent("daily")
+    assert (made_up.status, skipped.state) == ("success", "skipped")
+    assert skipped.note.startswith("9 starts, from 2026-11-10 06:00 UTC to 2026-11-18 06:00")
+    told = {notice["subscriber"]: notice for notice in runtime.log.notices()}
+    assert told["weekly"]["kind"] == "missed" and "weekly was not started: 2 starts" in told["weekly"]["text"]
+    assert stand.ended() == {"daily": 1}
+
+
 def test_a_clock_that_jumps(stand: Stand) -> None:
     stand.now = at("2026-11-20T05:59")
     stand.dag("daily", '{schedule: "0 6 * * *"}')

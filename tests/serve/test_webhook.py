@@ -19,7 +19,7 @@ from stand import Stand
 from dbt_flow.errors import InputError, StateError
 from dbt_flow.serve.event import make
 from dbt_flow.serve.page import Pages
-from dbt_flow.serve.runtime import Runtime
+from dbt_flow.serve.runtime import Answer, Runtime
 from dbt_flow.serve.webhook import Doors, Server, in_thread
 
 JSON = {"Content-Type": "application/json"}
@@ -161,3 +161,44 @@ def test_ten_thousand_at_once_are_all_kept(stand: Stand) -> None:
         with ThreadPoolExecutor(64) as pool:
             places = set(pool.map(send, range(10_000)))
         assert len(places) == 10_000
+
+
+def refused(url: str, event: dict[str, object], headers: dict[str, str] = JSON) -> tuple[int, str]:
+    """The status and the code; whatever is refused says why and what to do, as JSON."""
+    status, said = post(f"{url}/metaflow-event", event, headers)
+    error = said["error"]
+    assert error["message"] and error["hint"], said  # type: ignore[index]
+    return status, error["code"]  # type: ignore[index]
+
+
+def test_each_refusal_has_a_status_and_says_what_to_do(stand: Stand) -> None:
+    stand.dag("one", "{event: landed}")
+    landed: dict[str, object] = {"name": "landed"}
+    with served(stand, token="s3cret") as (_, url):
+        assert refused(url, landed) == (401, "event-refused")
+        assert post(f"{url}/nowhere", landed, {**JSON, "x-api-key": "s3cret"})[1]["error"]["hint"] == "POST to /metaflow-event"  # type: ignore[index]
+    with served(stand) as (runtime, url):
+        assert refused(url, landed, {"Content-Type": "text/plain"}) == (415, "event-malformed")
+        assert refused(url, landed, {**JSON, "Host": "evil.example"}) == (403, "event-refused")
+        for number in (1, 2):
+            said = post(f"{url}/metaflow-event", {"name": "landed", "payload": {"id": "same"}})[1]
+            assert said["duplicate"] is (number == 2)
+        full = StateError("disk-full", "no space left", hint="free some space")
+        server = Server("127.0.0.1", 0, Doors(lambda event: raise_(full), lambda path, query: None, time.time))
+        in_thread(server)
+        assert refused(server.url, landed) == (507, "disk-full")
+        server.shutdown()
+        server.server_close()
+        runtime.end()
+        assert refused(url, landed) == (503, "not-accepting")
+
+
+def test_a_payload_that_does_not_fit_is_said_to_the_sender(stand: Stand) -> None:
+    stand.dag("one", "{event: {name: go, params: {day: when}}}", "params: {day: {type: date, default: today}}\n")
+    with served(stand) as (_, url):
+        _, said = post(f"{url}/metaflow-event", {"name": "go", "payload": {"when": "2026-13-01"}})
+        assert str(said["subscribers"]["one"]).startswith("refused: the parameter day is")  # type: ignore[index]
+
+
+def raise_(error: Exception) -> Answer:
+    raise error
