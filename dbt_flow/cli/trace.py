@@ -26,15 +26,18 @@ def command(context: Context, what: str, target: str | None, as_json: bool) -> i
     dbt-flow trace fct_loads
     dbt-flow trace CarrierRisk/1795302413712570
     """
-    up, down = trace(store_of(context.settings), what, target)
+    traced = trace(store_of(context.settings), what, target)
+    for text in traced.damaged:
+        click.echo(f"warning: {text}", err=True)
     if as_json:
-        emit_json({"what": what, "up": up.to_dict(), "down": down.to_dict()})
+        both = {"up": traced.up.to_dict(), "down": traced.down.to_dict()}
+        emit_json({"what": what, **both, "damaged": list(traced.damaged)})
         return 0
-    click.echo(f"{up.text}")
+    click.echo(f"{traced.up.text}")
     click.echo("came from")
-    _show(up, "")
+    _show(traced.up, "")
     click.echo("went into")
-    _show(down, "")
+    _show(traced.down, "")
     return 0
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dbt_flow.errors import InputError
+from dbt_flow.pipeline.receipt import revision_of
 from dbt_flow.records import RECORD_VERSION, utc_text
 from dbt_flow.settings import load_settings
 from dbt_flow.state.places import store_of
@@ -20,8 +21,9 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,99}\Z", re.ASCII)
 
 
 def note_read(store: Store, run: str, task: str, pinned: Mapping[str, Any]) -> None:
-    """A flow's run has chosen the receipts that it reads."""
-    document = {"version": RECORD_VERSION, "run": run, "task": task, "at": utc_text(), **pinned}
+    """A flow's run has chosen the receipts that it reads; with the git commit of its code."""
+    git = revision_of(load_settings().root)
+    document = {"version": RECORD_VERSION, "run": run, "task": task, "git": git, "at": utc_text(), **pinned}
     store.put(f"reads/{run}.json", encode(document))
 
 

@@ -35,26 +35,27 @@ class Thing:
         return {"kind": self.kind, "name": self.name, **more, "below": [one.to_dict() for one in self.below]}
 
 
-def trace(store: Store, what: str, target: str | None = None) -> tuple[Thing, Thing]:
-    """Where a model, a table or a run comes from, and where it went.
+@dataclass(frozen=True)
+class Traced:
+    """Both directions from one thing."""
+
+    up: Thing
+    down: Thing
+    damaged: tuple[str, ...] = ()
+    """Receipts that are not what was written, in words: what they said is missing from both."""
+
+
+def trace(store: Store, what: str, target: str | None = None) -> Traced:
+    """Where a model, a table or a run comes from, and where it went. A run may be a DAG's, a training's, a deployment's.
 
     :raises InputError: ``unknown-run``: nobody knows it
     """
     found = _Known(store, target)
-    model = found.model(what)
-    if model is not None:
-        return found.up_model(model), found.down_model(model)
-    run = found.runs.get(what)
-    if run is not None:
-        return found.up_run(run), found.down_run(run)
-    training = next((read for read in found.reads if read["run"] == what), None)
-    if training is not None:
-        return found.up_training(training), found.down_training(training)
-    table = found.table(what)
-    if table is not None:
-        return found.up_table(*table), found.down_table(*table)
-    hint = "name a trained model, a table that a DAG builds, or a run: dbt-flow history DAG"
-    raise InputError("unknown-run", f"no model, table or run is named {what}", hint=hint)
+    both = found.both(what)
+    if both is None:
+        hint = "name a trained model, a table that a DAG builds, or a run: dbt-flow history DAG"
+        raise InputError("unknown-run", f"no model, table or run is named {what}", hint=hint)
+    return Traced(*both, tuple(found.damaged))
 
 
 class _Known:
@@ -90,6 +91,23 @@ class _Known:
 
     # ---- finding
 
+    def both(self, what: str) -> tuple[Thing, Thing] | None:
+        """Up and down from whatever bears that name; None when nothing does."""
+        model = self.model(what)
+        if model is not None:
+            return self.up_model(model), self.down_model(model)
+        run = self.runs.get(what)
+        if run is not None:
+            return self.up_run(run), self.down_run(run)
+        training = next((read for read in self.reads if read["run"] == what), None)
+        if training is not None:
+            return self.up_training(training), self.down_training(training)
+        deployed = [one for one in self.deployments if one["run"] == what]
+        if deployed:
+            return self.up_deployment(deployed), Thing("deployment", what, f"deployment {what}")
+        table = self.table(what)
+        return (self.up_table(*table), self.down_table(*table)) if table else None
+
     def model(self, what: str) -> dict[str, Any] | None:
         """``carrier_risk`` (its newest version) or ``carrier_risk:VERSION``."""
         name, _, version = what.partition(":")
@@ -118,6 +136,17 @@ class _Known:
 
     # ---- up
 
+    def up_deployment(self, deployed: list[dict[str, Any]]) -> Thing:
+        """The models that a run has deployed."""
+        run = str(deployed[0]["run"])
+        thing = Thing("deployment", run, f"deployment {run}", deployed[0])
+        for one in deployed:
+            name = f"{one['model']}:{one['model_version']}"
+            model = self.model(name)
+            unknown = Thing("model", name, f"model {name}: nobody has noted its training")
+            thing.below.append(self.up_model(model) if model else unknown)
+        return thing
+
     def up_model(self, model: Mapping[str, Any]) -> Thing:
         """The training that made it."""
         name = f"{model['model']}:{model['model_version']}"
@@ -131,7 +160,8 @@ class _Known:
 
     def up_training(self, read: Mapping[str, Any]) -> Thing:
         """The tables that it read, each with the run that built it."""
-        thing = Thing("training", read["run"], f"training {read['run']}", {"at": read["at"]})
+        code = f", git {read['git'][:10]}" if read.get("git") else ""
+        thing = Thing("training", read["run"], f"training {read['run']}{code}", {"at": read["at"], "git": read.get("git")})
         for name, facts in read["tables"].items():
             table = Thing("table", facts["id"], f"table {name}, built {str(facts['built'])[:19]}", facts)
             table.below.append(self._up_named(facts["run"], facts["digest"]))
