@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from dbt_flow.plan.model import Plan
+from dbt_flow.plan.waves import END, START
 from dbt_flow.records import FAILED, REUSED, RUN_CANCELLED, SKIPPED, SUCCESS, RunResult
 from dbt_flow.redact import text as redacted
 from dbt_flow.report.causes import CANCELLED_KIND, Cause, owner_of, root_causes
@@ -176,7 +177,7 @@ def of_steps(attempts: Iterable[Attempt]) -> tuple[dict[str, float], dict[str, M
             before = whole.get(name, 0.0)
             whole[name] = max(before, value) if name == "memory" else round(before + value, 3)
         built = [node for node in attempt.started if not node.startswith(("test.", "unit_test."))]
-        if len(built) == 1:
+        if len(built) == 1 and attempt.step not in (START, END):
             nodes[built[0]] = used
     return whole, nodes
 
