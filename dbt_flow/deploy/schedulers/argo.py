@@ -8,8 +8,10 @@ the flow runs (``overlap``), the time zone said out loud, and, last, the marks. 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import kubernetes
@@ -138,11 +140,17 @@ class ArgoScheduler:
         :raises InputError: ``deploy-unreachable``: there is neither.
         """
         if self._objects is None:
-            try:
-                kubernetes.config.load_config()
+            files = os.environ.get("KUBECONFIG") or kubernetes.config.KUBE_CONFIG_DEFAULT_LOCATION
+            try:  # not load_config(): it prints to stdout
+                if any(Path(file).expanduser().is_file() for file in files.split(os.pathsep)):
+                    kubernetes.config.load_kube_config()
+                else:
+                    kubernetes.config.load_incluster_config()
             except (kubernetes.config.ConfigException, OSError) as error:
                 hint = "say which cluster: kubectl config use-context NAME, or set KUBECONFIG"
-                raise InputError("deploy-unreachable", f"there is no cluster to talk to: {_line(error)}", hint=hint) from None
+                raise InputError(
+                    "deploy-unreachable", f"there is no cluster to talk to ({files}): {_line(error)}", hint=hint
+                ) from None
             self._objects = kubernetes.client.CustomObjectsApi()
         return self._objects
 

@@ -1,0 +1,78 @@
+"""How long ``dbt-flow deploy plan`` thinks: many DAGs over a large project, for a scheduler that answers at once.
+
+    python benchmarks/deploying.py --dags 200 --models 2000
+
+It writes a layered project and DAG files over it, and plans four times: before dbt has parsed, when nothing is deployed, when
+all is, and when one model's SQL has changed. What a scheduler and Metaflow's ``create`` take is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from layers import Shape, write
+
+
+def main() -> None:
+    """Print one JSON document."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dags", type=int, default=200)
+    parser.add_argument("--models", type=int, default=2000)
+    parser.add_argument("--folder", type=Path, help="Where to work. [a temporary folder]")
+    said = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dbt-flow-bench-") as temporary:
+        folder = said.folder or Path(temporary)
+        names = write_fleet(folder, said.dags, said.models)
+        measured = {"dags": said.dags, "models": said.models}
+        measured["plan, nothing parsed"] = deploy(folder, "plan")
+        measured["plan, nothing deployed"] = deploy(folder, "plan")
+        measured["apply to local"] = deploy(folder, "apply")
+        measured["plan, all deployed"] = deploy(folder, "plan")
+        file = next((folder / "models").rglob(f"{names[-1]}.sql"))
+        file.write_text(file.read_text() + "\n-- another word\n")
+        measured["plan, one model changed"] = deploy(folder, "plan")
+        kept = next((folder / ".dbt_flow/deployments").rglob("applied.json"))
+        measured["state, bytes"] = kept.stat().st_size
+    print(json.dumps(measured, indent=2))
+
+
+def write_fleet(folder: Path, dags: int, models: int) -> list[str]:
+    """The project, and DAGs that share its models out among them; gives the models' names."""
+    write(folder, Shape(models=models, layers=10))
+    (folder / "dags").mkdir(exist_ok=True)
+    names = [f"m_{number:04d}" for number in range(models)]
+    for number in range(dags):
+        mine = names[number::dags]
+        text = f'owner: team\ntrigger: {{schedule: "{number % 60} 6 * * *"}}\nselect: [{", ".join(mine)}]\n'
+        (folder / f"dags/dag_{number:03d}.yaml").write_text(text, encoding="utf-8")
+    return names
+
+
+def deploy(folder: Path, verb: str) -> dict[str, object]:
+    """One command, as a person types it: seconds of clock and of processor, megabytes at its height, and what it said."""
+    command = [sys.executable, "-m", "dbt_flow", "deploy", verb, "--to", "local"]
+    env = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {
+        "seconds": round(wall, 1),
+        "cpu": round(used, 1),
+        "mb, highest so far": round(after.ru_maxrss / 1024),
+        "said": done.stdout.strip().splitlines()[-1],
+    }
+
+
+if __name__ == "__main__":
+    main()
