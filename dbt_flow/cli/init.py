@@ -89,7 +89,7 @@ def _settings_and_dag(root: Path, project: Path, name: str, owner: str | None) -
     if folder.is_dir() and any(folder.rglob("[!_.]*.y*ml")):
         click.echo(f"kept {shown(folder)}: it has DAGs")
     else:
-        keys = {"owner": owner or user(), "description": "Everything of this dbt project", "select": "package:this"}
+        keys = {"owner": owner or user(), "description": "All that dbt build would build", "select": "*"}
         _wrote(folder / f"{name}.yaml", dag_text(keys) + '# trigger: {schedule: "0 6 * * *"}\n')
     if write_schema(folder):
         click.echo(f"wrote {shown(folder)}/.schema.json")
@@ -206,10 +206,15 @@ def _install(project: Path, profile: Profile) -> None:
     words += ["--profiles-dir", str(profile.file.parent)] if profile.file else []
     environment = {**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
     done = subprocess.run(
-        words, cwd=project, stdout=sys.stderr.fileno(), stdin=subprocess.DEVNULL, check=False, env=environment
+        words, cwd=project, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, env=environment
     )
-    if done.returncode:
-        click.echo(f"  they could not be installed; once they can: dbt deps --project-dir {shown(project) or '.'}", err=True)
+    said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    installed = [line.partition("Installed from ")[2] for line in said if "Installed from " in line]
+    if done.returncode == 0:
+        click.echo(f"  installed {', '.join(installed) or 'them'}", err=True)
+        return
+    click.echo(f"  {said[-1] if said else 'dbt said nothing'}", err=True)
+    click.echo(f"  they could not be installed; once they can: dbt deps --project-dir {shown(project) or '.'}", err=True)
 
 
 def _packages(profile: Profile) -> str:

@@ -31,7 +31,7 @@ def test_a_project_below_gets_a_dag_that_is_good(here: Path, capsys: pytest.Capt
     assert "dbt-flow run shop" in told
     fleet = load_fleet(load_settings(start=here))
     assert not fleet.errors
-    assert [(dag.name, dag.owner, dag.select) for dag in fleet.dags] == [("shop", "data-team", ("package:this",))]
+    assert [(dag.name, dag.owner, dag.select) for dag in fleet.dags] == [("shop", "data-team", ("*",))]
     assert (here / "dags/shop.yaml").read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=.schema.json\n")
     assert main(["validate", "--project"]) == 0  # dbt agrees, and selects something
 
