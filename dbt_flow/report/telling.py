@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.plan.model import Plan
@@ -40,6 +40,7 @@ TOLD = "told.json"
 _METRICS_WITHIN = 0.8  # seconds for which a run waits for its metrics
 _UNTOLD_FOR = timedelta(days=7)  # older ones are no news
 _LOOK_BACK = 3
+T = TypeVar("T")
 _HISTORY = 30
 
 Hear = Callable[[str], None]
@@ -134,7 +135,16 @@ def _measure(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResu
     on = metrics_on(rules)
     if not on and hear is None:
         return
-    work = partial(_quietly, partial(_measured, record, rules, plan, result, usage() if own else {}))
+    if on and not rules.metrics.get("api"):
+        _quietly(statsd.load)
+    look: Callable[[], Around] = partial(_around, record, rules, result, usage() if own else {})
+    if record.store is not record.store.local:
+        # What a bucket has to say takes its time, and is no business of who takes the metrics.
+        known = _quietly(look)
+        if known is None:
+            return
+        look = partial(_same, known)
+    work = partial(_quietly, partial(_measured, record.store, rules, plan, result, look))
     if hear is not None:
         for line in work() or ():
             hear(line)
@@ -144,10 +154,10 @@ def _measure(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResu
     thread.join(_METRICS_WITHIN)
 
 
-def _measured(record: RunRecord, rules: Rules, plan: Plan | None, result: RunResult, used: Mapping[str, float]) -> list[str]:
+def _around(record: RunRecord, rules: Rules, result: RunResult, used: Mapping[str, float]) -> Around:
     store = record.store
     whole, steps = of_steps(record.attempts())
-    around = Around(
+    return Around(
         usage=whole or used,
         steps=steps,
         history=tuple(line for line in history(store, result.dag, result.target, _HISTORY) if line["run"] != result.run),
@@ -156,7 +166,14 @@ def _measured(record: RunRecord, rules: Rules, plan: Plan | None, result: RunRes
         waiting=len(store.list("outbox/waiting")),
         freshness=_freshness(record),
     )
-    measured = measure(rules, plan, result, around)
+
+
+def _same(around: Around) -> Around:
+    return around
+
+
+def _measured(store: Store, rules: Rules, plan: Plan | None, result: RunResult, look: Callable[[], Around]) -> list[str]:
+    measured = measure(rules, plan, result, look())
     if metrics_on(rules):
         if rules.metrics.get("api"):
             agentless.leave(store, result, rules, measured)
@@ -174,7 +191,7 @@ def _freshness(record: RunRecord) -> tuple[Mapping[str, Any], ...]:
     return ()
 
 
-def _quietly(send: Callable[[], list[str]]) -> list[str] | None:
+def _quietly(send: Callable[[], T]) -> T | None:
     """Metrics may be lost, and with them the reason."""
     try:
         return send()

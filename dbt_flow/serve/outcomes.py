@@ -253,6 +253,9 @@ class Outcomes:
 
         found = self._settle_the_unheard()
         for name, ref in list(self.open.items()):
+            if self._settled(ref):  # by itself, since the last look
+                self.open.pop(name)
+                continue
             settle = partial(settle_dead, self.store, ref.dag, ref.number, name.partition("/")[0])
             if _or_none(settle):
                 self.open.pop(name, None)

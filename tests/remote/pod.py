@@ -98,4 +98,4 @@ def where_is(module: str, ended: Ended, packages: Path) -> str:
     """The file from which a container imports a module."""
     env = {"PYTHONPATH": f"{ended.folder / '.mf_code'}:{packages}", "PATH": os.defpath}
     program = [str(packages.parent / "bin" / "python"), "-c", f"import {module}; print({module}.__file__)"]
-    return subprocess.run(program, env=env, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(program, cwd=ended.folder, env=env, capture_output=True, text=True, check=True).stdout.strip()
