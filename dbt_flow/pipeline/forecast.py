@@ -38,6 +38,8 @@ class Forecast:
     """The steps of the flow, when models have steps of their own."""
     costs: str = ""
     """What those cost, in words."""
+    threads: int = 1
+    """How many nodes dbt builds at once."""
 
 
 class _Held(Exception):
@@ -51,7 +53,7 @@ def forecast(job: Job, phase: Phase) -> Forecast:
     """
     with target_folder(job) as folder:
         prepared = prepare(job, folder, phase)
-        found = _forecast(job, prepared, phase)
+        found = replace(_forecast(job, prepared, phase), threads=prepared.parsed.target.threads)
         shape = shape_of(prepared) if job.dag.isolate else None
         if shape is not None:
             return replace(found, isolation=shape, costs=known_costs(job.store).sentence(shape))

@@ -83,14 +83,21 @@ def render(document: Mapping[str, Any]) -> str:
 @cache
 def _renderer() -> ModuleType:
     """The module that lays the document out, loaded from its file: importing its package would import Metaflow."""
+    file = card_folder() / "render.py"
+    spec = spec_from_file_location("dbt_flow_card_renderer", file)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"{file} cannot be loaded")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def card_folder() -> Path:
+    """Where the card's template, style and scripts lie: other drawings look and move like the card's."""
     folders = find_spec(_CARDS)
     for folder in (folders and folders.submodule_search_locations) or ():
-        file = Path(folder) / "dbt_run" / "render.py"
-        spec = spec_from_file_location("dbt_flow_card_renderer", file) if file.is_file() else None
-        if spec and spec.loader:
-            module = module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
+        if (Path(folder) / "dbt_run" / "render.py").is_file():
+            return Path(folder) / "dbt_run"
     raise ModuleNotFoundError(f"the card's files ({_CARDS}.dbt_run) are not installed beside dbt_flow")
 
 

@@ -38,6 +38,19 @@ def seconds_left(
     return _played(plan, times, frozenset(done), frozenset(running), workers)
 
 
+def seconds_whole(plan: Plan, usual: Mapping[str, float], threads: int, left_out: Iterable[str] = ()) -> float | None:
+    """Seconds that a run's building will take; None when too little is known of how long its nodes take.
+
+    :param usual: seconds by node id
+    :param left_out: ids of nodes that the run does not build
+    """
+    done = frozenset(left_out)
+    left = [node.id for node in plan.nodes if node.id not in done]
+    if not left or sum(key in usual for key in left) * 2 < len(left):
+        return None
+    return _played(plan, _expected(plan, usual), done, frozenset(), max(threads, 1))
+
+
 def _expected(plan: Plan, usual: Mapping[str, float]) -> dict[str, float]:
     typical = {
         is_test: median([usual[n.id] for n in plan.nodes if n.is_test is is_test and n.id in usual] or [0.5])

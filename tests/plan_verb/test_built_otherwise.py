@@ -6,7 +6,7 @@ import shutil
 from typing import Any
 
 import pytest
-from conftest import Desk
+from fleet_in_git import Desk
 from projects import write
 
 PACKAGE = {"packages": [{"local": "../shared"}]}

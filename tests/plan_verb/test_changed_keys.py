@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Desk
+from fleet_in_git import Desk
 
 
 def keys(document: dict[str, Any]) -> list[tuple[Any, ...]]:

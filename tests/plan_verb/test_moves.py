@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Desk
+from fleet_in_git import Desk
 
 
 def moved(document: dict[str, Any], name: str) -> dict[str, Any]:
