@@ -91,7 +91,7 @@ def _listeners(settings: Settings, fleet: Fleet) -> Listeners:
             # A flow that names tables waits for whoever builds them; which DAGs these are, nobody knows before they ran.
             said = () if one.needs is not None and not one.needs.dags else one.waits
             waits = tuple(named.get(wait.flow, wait.flow) for wait in said if wait.kind == "run")
-            waiters.append(Waiter(one.name, waits, one.rule.any))
+            waiters.append(Waiter(one.name, waits, one.rule.any, one.schedule, one.zone))
     deaf = tuple(problem for problem in problems if problem.code == "never-fires")
     return Listeners(tuple(waiters), deaf, tuple(problem for problem in problems if problem.code != "never-fires"))
 

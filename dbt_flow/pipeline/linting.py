@@ -230,7 +230,8 @@ def _of_nodes(land: Landscape) -> Iterator[Silence]:
 
 def _waiter(dag: Dag) -> Waiter:
     after = dag.trigger.after
-    return Waiter(dag.name, after.names if after else (), any=bool(after and after.any))
+    schedule = tuple(str(cron) for cron in dag.trigger.schedule)
+    return Waiter(dag.name, after.names if after else (), bool(after and after.any), schedule, dag.timezone)
 
 
 def _project(folder: str, censuses: Sequence[Census]) -> Project:

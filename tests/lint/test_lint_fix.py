@@ -118,8 +118,12 @@ def test_no_circle_is_closed(ground: Ground) -> None:
     ground.dbt("models/side.sql", "select id, value from {{ ref('report') }}\n")
     ground.dag("facts", 'owner: data\ntrigger: {schedule: "30 6 * * *"}\nselect: facts side\n')
     ground.dag("report", report_at("0 7 * * *"))
-    before = ground.codes()
-    assert before == ["reads-without-waiting"] * 3
+    both = ground.findings()
+    assert [(one["code"], one["file"]) for one in both] == [
+        ("reads-without-waiting", "dags/facts.yaml"),
+        ("reads-without-waiting", "dags/report.yaml"),
+    ]
+    assert "facts reads base of base; report of report; and waits for none of them" in both[0]["message"]
     ground.run("--fix")
     assert "after: facts" in ground.text("dags/report.yaml")
     found = ground.findings("--fix")

@@ -85,11 +85,19 @@ def test_a_dag_that_nothing_starts(ground: Ground) -> None:
     assert ground.findings() == []
 
 
+def test_one_finding_for_a_dag_that_reads_from_many_and_what_is_enough_to_wait_for(ground: Ground) -> None:
+    ground.dbt("models/report.sql", "select f.id, b.value from {{ ref('facts') }} f, {{ ref('base') }} b\n")
+    ground.dag("report", AT_SEVEN)
+    found = ground.only("reads-without-waiting")
+    assert "report reads base of base; facts of facts; and waits for none of them" in found["message"]
+    assert found["fix"].startswith("write trigger: {after: facts},"), "facts waits for base"
+
+
 FLOW = """
-from metaflow import FlowSpec, project, step, trigger_on_finish
+from metaflow import FlowSpec, project, schedule, step, trigger_on_finish
 
 @project(name="shop")
-@trigger_on_finish(flow="FLOW")
+START
 class Train(FlowSpec):
     @step
     def start(self):
@@ -104,17 +112,27 @@ if __name__ == "__main__":
 
 def test_an_ml_flow_waits_and_is_waited_for(ground: Ground) -> None:
     ground.put("dbt_flow.yml", ground.text("dbt_flow.yml") + "flows: [train.py]\n")
-    ground.put("train.py", FLOW.replace("FLOW", "Facts"))
+    ground.put("train.py", FLOW.replace("START", '@trigger_on_finish(flow="Facts")'))
     ground.dag("report", "owner: data\ntrigger: {after: Train}\nselect: report\n")
     assert ground.findings() == [], "report waits for facts through the flow"
     ground.dag("facts", "owner: data\ntrigger: {after: [base, report]}\nselect: facts\n")
     assert "facts waits for report, which waits for Train" in ground.only("trigger-circle")["message"]
-    ground.put("train.py", FLOW.replace("FLOW", "Fact"))
+    ground.put("train.py", FLOW.replace("START", '@trigger_on_finish(flow="Fact")'))
     ground.dag("facts", DAGS["facts"])
     assert [(one["code"], one["file"]) for one in ground.findings()] == [
         ("reads-without-waiting", "dags/report.yaml"),
         ("never-starts", "train.py"),
     ]
+
+
+def test_a_schedule_that_follows_an_ml_flows_schedule_becomes_after(ground: Ground) -> None:
+    """As in the example, whose chain begins with the ingestion of files."""
+    ground.put("dbt_flow.yml", ground.text("dbt_flow.yml") + "flows: [train.py]\n")
+    ground.put("train.py", FLOW.replace("START", '@schedule(cron="30 5 * * ? *", timezone="America/Chicago")'))
+    ground.dag("base", "owner: data\ntrigger: {after: Train}\nselect: numbers base\n")
+    ground.dag("report", AT_SEVEN.replace("owner: data", "owner: data\ntimezone: America/Chicago"))
+    assert ground.run("--fix")[0] == 0
+    assert "trigger: {after: facts}" in ground.text("dags/report.yaml")
 
 
 def land(*waiters: tuple[str, Iterable[str], bool]) -> Landscape:

@@ -52,8 +52,8 @@ class Found:
     """Whose files may silence it."""
     nodes: tuple[Spot, ...] = ()
     """Whose meta may silence it: all of them must."""
-    other: str = ""
-    """The DAG that is to be waited for, or the code of a silence that can go: what a mend is about."""
+    others: tuple[str, ...] = ()
+    """The DAGs that are to be waited for, or the code of a silence that can go: what a mend is about."""
 
 
 @dataclass(frozen=True)

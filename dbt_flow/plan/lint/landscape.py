@@ -109,11 +109,13 @@ class Project:
 
 @dataclass(frozen=True)
 class Waiter:
-    """A DAG or an ML flow, and the names of those for whose end it waits."""
+    """A DAG or an ML flow: the names of those for whose end it waits, or its schedule."""
 
     name: str
     waits: tuple[str, ...] = ()
     any: bool = False
+    schedule: tuple[str, ...] = ()
+    zone: str = "UTC"
 
 
 @dataclass(frozen=True)

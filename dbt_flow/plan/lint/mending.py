@@ -22,7 +22,7 @@ from itertools import pairwise
 from dbt_flow.errors import Place
 from dbt_flow.plan.lint.found import Found, Rule
 from dbt_flow.plan.lint.landscape import Landscape, Look, Waiter
-from dbt_flow.plan.lint.waiting import sources_read
+from dbt_flow.plan.lint.waiting import least, sources_read
 from dbt_flow.plan.lint.when import starts
 
 AHEAD = 400
@@ -61,11 +61,10 @@ def mends(land: Landscape, found: Iterable[tuple[Rule, Found]]) -> Mends:
     wanted: dict[str, list[str]] = {}
     for rule, one in found:
         if rule.code == "reads-without-waiting":
-            wanted.setdefault(one.dags[0], []).append(one.other)
-        elif rule.code == "silences-nothing" and one.other and isinstance(one.place, Place):
-            made.append(
-                Mend(one.place.file, "silence", (one.other,), f"the silence of {one.other} silenced nothing, and is gone")
-            )
+            wanted.setdefault(one.dags[0], []).extend(one.others)
+        elif rule.code == "silences-nothing" and one.others and isinstance(one.place, Place):
+            what = f"the silence of {one.others[0]} silenced nothing, and is gone"
+            made.append(Mend(one.place.file, "silence", one.others, what))
     for name in sorted(wanted):
         look = land.by_name[name]
         try:
@@ -91,12 +90,12 @@ def _waits(land: Landscape, look: Look, builders: list[str]) -> Mend:
         raise _Unsafe("an event starts it, and whether that comes before or after nobody can know from here")
     if dag.place("trigger").file != dag.file:
         raise _Unsafe(f"its trigger stands in {dag.place('trigger').file}, for other DAGs too")
-    needed = [one for one in builders if not any(one in land.sure.get(other, ()) for other in builders)]
+    needed = least(land, builders)
     clocks = {builder: _clocks(land, builder) for builder in needed}
     if kind == "schedule":
         _only_waits(land, look)
         for builder, root in ((builder, root) for builder, roots in clocks.items() for root in roots):
-            if not _follows(land, look, land.by_name[root]):
+            if not _follows(land, look.name, root):
                 raise _Unsafe(f"its starts do not follow those of {_named(builder, root)} one by one, soon after each")
         joint = " and ".join(needed)
         what = f"it starts after {joint}, whose tables it reads, and no longer {dag.trigger.text}"
@@ -113,7 +112,7 @@ def _keeps_pace(land: Landscape, look: Look, clocks: Mapping[str, frozenset[str]
     own = {root for name in after.names for root in _clocks(land, name)}
     for builder, roots in clocks.items():
         for root in roots - own:
-            if not any(_alternate(land, land.by_name[root], land.by_name[one]) for one in own):
+            if not any(_alternate(land, root, one) for one in own):
                 raise _Unsafe(f"{_named(builder, root)} does not start as often as what it waits for already")
 
 
@@ -130,38 +129,38 @@ def _only_waits(land: Landscape, look: Look) -> None:
 
 
 def _clocks(land: Landscape, name: str, under: tuple[str, ...] = ()) -> frozenset[str]:
-    """The DAGs on a schedule that a DAG stands on through ``after``.
+    """The DAGs and ML flows on a schedule that one stands on through ``after``.
 
     :raises _Unsafe: something else starts one of them.
     """
-    look = land.by_name.get(name)
-    if look is None or name in under:
+    waiter, look = land.waiters.get(name), land.by_name.get(name)
+    if waiter is None or name in under:
         raise _Unsafe(f"when {name} starts is not known")
-    if look.dag.trigger.schedule:
+    if waiter.schedule:
         return frozenset({name})
-    after = look.dag.trigger.after
-    if after is None or after.any:
-        how = "any of several" if after else "an event" if look.dag.trigger.event else "a person"
+    if not waiter.waits or waiter.any:
+        event = look is None or look.dag.trigger.event is not None
+        how = "any of several" if waiter.waits else "an event" if event else "a person"
         raise _Unsafe(f"{name} is started by {how}, so how often is not known")
-    return frozenset[str]().union(*(_clocks(land, other, (*under, name)) for other in after.names))
+    return frozenset[str]().union(*(_clocks(land, other, (*under, name)) for other in waiter.waits))
 
 
-def _follows(land: Landscape, reader: Look, builder: Look) -> bool:
+def _follows(land: Landscape, reader: str, builder: str) -> bool:
     """Whether exactly one start of the reader comes in the first half of the time between two starts of the builder."""
     later = _between(land, builder, reader)
     return bool(later) and all(len(own) == 1 and own[0] - first <= (second - first) / 2 for (first, second), own in later)
 
 
-def _alternate(land: Landscape, one: Look, other: Look) -> bool:
+def _alternate(land: Landscape, one: str, other: str) -> bool:
     """Whether exactly one start of the other comes between two starts of the one."""
     later = _between(land, one, other)
     return bool(later) and all(len(own) == 1 for _, own in later)
 
 
-def _between(land: Landscape, one: Look, other: Look) -> list[tuple[tuple[datetime, datetime], list[datetime]]]:
+def _between(land: Landscape, one: str, other: str) -> list[tuple[tuple[datetime, datetime], list[datetime]]]:
     """For each two starts of the one, the starts of the other from the first of them until the second."""
-    coming = starts(one, land.now, AHEAD)
-    waiting = [start for start in starts(other, land.now, 2 * AHEAD) if start >= coming[0]] if coming else []
+    coming = starts(land, one, AHEAD)
+    waiting = [start for start in starts(land, other, 2 * AHEAD) if start >= coming[0]] if coming else []
     found, place = [], 0
     for first, second in pairwise(coming):
         own = []

@@ -203,4 +203,4 @@ def _wrong(silence: Silence, used: bool, whole: bool) -> Iterator[tuple[Rule, Fo
         yield RULES["no-reason"], Found(f"{silence.code} is silenced here without a reason", fix, silence.place, dags, nodes)
     elif not used and whole and silence.judged:
         message = f"{silence.code} is silenced here, and there is nothing to silence"
-        yield RULES["silences-nothing"], Found(message, "delete the line", silence.place, dags, nodes, other=silence.code)
+        yield RULES["silences-nothing"], Found(message, "delete the line", silence.place, dags, nodes, others=(silence.code,))

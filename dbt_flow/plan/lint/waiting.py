@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import networkx as nx
 
@@ -16,19 +16,42 @@ from dbt_flow.records import Member
 def reads_without_waiting(land: Landscape) -> Iterator[Found]:
     """DAGs that read a table which another builds, and do not wait for that one, directly or through others."""
     for look in land.looks:
+        apart: dict[str, list[Member]] = {}
         for builder, tables in unwaited(land, look).items():
-            names = sorted({table.name for table in tables})
-            message = (
-                f"{look.name} reads {some(names)}, which {builder} builds, and does not wait for it: it starts {_start(look)}"
-            )
-            fix = f"write trigger: {{after: {builder}}}, or let dbt-flow lint --fix do it where it is safe"
             if look.name in land.sure.get(builder, ()):
+                names = sorted({table.name for table in tables})
                 message = f"{look.name} reads {some(names)}, which {builder} builds, and {builder} waits for {look.name}"
                 fix = f"move {names[0]} into {look.name}, or what reads it into a DAG that starts after {builder}"
-            elif look.dag.trigger.after:
-                fix = f"add {builder} to its after:"
-            spots = tuple(look.spot(table) for table in tables)
-            yield Found(message, fix, look.dag.place("trigger"), (look.name,), spots, other=builder)
+                spots = tuple(look.spot(table) for table in tables)
+                yield Found(message, fix, look.dag.place("trigger"), (look.name,), spots, others=(builder,))
+            else:
+                apart[builder] = tables
+        if apart:
+            yield _apart(land, look, apart)
+
+
+def _apart(land: Landscape, look: Look, apart: Mapping[str, list[Member]]) -> Found:
+    """One finding for a DAG, whatever number of others it reads from."""
+    needed, after = least(land, apart), look.dag.trigger.after
+    if len(apart) == 1:
+        [(builder, tables)] = apart.items()
+        reads = f"{some(sorted({table.name for table in tables}))}, which {builder} builds, and does not wait for it"
+    else:
+        parts = [f"{some(sorted({table.name for table in tables}))} of {builder}" for builder, tables in apart.items()]
+        reads = f"{'; '.join(parts)}; and waits for none of them"
+    written = needed[0] if len(needed) == 1 else f"[{', '.join(needed)}]"
+    fix = f"write trigger: {{after: {written}}}, or let dbt-flow lint --fix do it where it is safe"
+    if after is not None:
+        fix = f"add {' and '.join(needed)} to its after:"
+    spots = tuple(look.spot(table) for tables in apart.values() for table in tables)
+    message = f"{look.name} reads {reads}: it starts {_start(look)}"
+    return Found(message, fix, look.dag.place("trigger"), (look.name,), spots, others=tuple(apart))
+
+
+def least(land: Landscape, names: Iterable[str]) -> list[str]:
+    """Those for which it is enough to wait: the others have ended before them."""
+    known = list(names)
+    return [one for one in known if not any(one in land.sure.get(other, ()) for other in known)]
 
 
 def _start(look: Look) -> str:

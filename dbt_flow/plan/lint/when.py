@@ -19,9 +19,10 @@ STARTS = 200
 DAY = 86400.0
 
 
-def starts(look: Look, now: datetime, count: int = STARTS) -> list[datetime]:
-    """The next starts of a DAG on a schedule, in UTC."""
-    found = islice(starts_of(look.dag.trigger.schedule, look.dag.timezone, now), count)
+def starts(land: Landscape, name: str, count: int = STARTS) -> list[datetime]:
+    """The next starts of a DAG or ML flow on a schedule, in UTC."""
+    waiter = land.waiters[name]
+    found = islice(starts_of(waiter.schedule, waiter.zone, land.now), count)
     return [start.at.astimezone(timezone.utc) for start in found]
 
 
@@ -30,7 +31,7 @@ def piles_up(land: Landscape) -> Iterator[Found]:
     for look in land.looks:
         if not look.dag.trigger.schedule or look.usual is None:
             continue
-        shortest = min((b - a for a, b in pairwise(starts(look, land.now))), default=timedelta(days=366)).total_seconds()
+        shortest = min((b - a for a, b in pairwise(starts(land, look.name))), default=timedelta(days=366)).total_seconds()
         if look.usual > shortest:
             overlap = look.dag.overlap or look.dag.default_overlap
             then = "starts are left out" if overlap == "skip" else "starts are folded into one"
@@ -63,15 +64,15 @@ def _crowded(land: Landscape) -> Iterator[Found]:
 
 def a_day(land: Landscape, name: str, under: tuple[str, ...]) -> float:
     """How often a DAG is started by the clock in a day, directly or through ``after``; 0 when nobody can know."""
-    look, waiter = land.by_name.get(name), land.waiters.get(name)
-    if look is None or name in under:
+    waiter = land.waiters.get(name)
+    if waiter is None or name in under:
         return 0.0
-    if look.dag.trigger.schedule:
-        coming = starts(look, land.now)
+    if waiter.schedule:
+        coming = starts(land, name)
         stretch = (coming[-1] - coming[0]).total_seconds() if len(coming) > 1 else 0.0
         return (len(coming) - 1) * DAY / stretch if stretch else 0.0
-    each = [a_day(land, other, (*under, name)) for other in waiter.waits] if waiter else []
-    return (sum if waiter and waiter.any else min)(each) if each else 0.0
+    each = [a_day(land, other, (*under, name)) for other in waiter.waits]
+    return (sum if waiter.any else min)(each) if each else 0.0
 
 
 def clock_change(land: Landscape) -> Iterator[Found]:
@@ -119,7 +120,7 @@ def _foretold(land: Landscape, name: str, under: tuple[str, ...]) -> tuple[datet
     if look is None or look.usual is None or name in under:
         return None
     if look.dag.trigger.schedule:
-        begin = starts(look, land.now, 1)[0]
+        begin = starts(land, name, 1)[0]
         return begin, begin + timedelta(seconds=look.usual)
     waiter = land.waiters.get(name)
     each = [_foretold(land, other, (*under, name)) for other in (waiter.waits if waiter else ())]
