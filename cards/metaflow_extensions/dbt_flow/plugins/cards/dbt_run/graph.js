@@ -202,6 +202,6 @@ function drawGraph(all, reached, models) {
   /* Begin at the first failure if there is one. A phone keeps a size that can be read. */
   var first = nodes.findIndex(function (node) { return /\b(bad|hurt|begun)\b/.test(node.getAttribute("class")); });
   stop(first < 0 ? 0 : first);
-  zoom(Math.max(fit(), box.clientWidth < 700 ? 0.85 : 0.74), 0, 0);
+  zoom(Math.max(fit(), box.clientWidth < 700 ? 0.85 : 0.68), 0, 0);
   if (first >= 0) goTo(first);
 }
