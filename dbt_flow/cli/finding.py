@@ -9,7 +9,7 @@ from dbt_flow.records import RunResult, flow_name
 from dbt_flow.settings import Settings, dag_file
 from dbt_flow.state.begun import dags_begun, unheard
 from dbt_flow.state.places import store_of
-from dbt_flow.state.runs import RunRecord, RunRef, find_runs
+from dbt_flow.state.runs import RunRecord, RunRef, find_runs, newest_run
 from dbt_flow.state.store import Store
 from dbt_flow.yamlfile import did_you_mean
 
@@ -27,7 +27,7 @@ def find(settings: Settings, said: str, target: str | None = None) -> RunRecord:
     refs = [ref for ref in find_runs(store, None, target) if _is(ref, name) and number in ("", ref.number)]
     if not refs:
         raise _unknown(store, said, name or said)
-    return RunRecord(store, max(refs, key=lambda ref: (len(ref.number), ref.number)))
+    return RunRecord(store, newest_run(store, refs))
 
 
 def settle_the_unheard(store: Store, dag: str | None = None) -> None:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from dbt_flow.errors import DbtFlowError
@@ -27,7 +28,7 @@ from dbt_flow.serve.event import Event
 from dbt_flow.serve.eventlog import EventLog
 from dbt_flow.serve.listeners import finish_name
 from dbt_flow.state.begun import dags_begun, unheard
-from dbt_flow.state.runs import Attempt, RunRecord, RunRef, still_runs
+from dbt_flow.state.runs import Attempt, RunRecord, RunRef, find_runs, still_runs
 from dbt_flow.state.store import Store
 
 LAST_WORDS = 60.0
@@ -292,9 +293,7 @@ class Outcomes:
                 yield target, dag
 
     def _newest(self, target: str, dag: str) -> list[RunRef]:
-        numbers = self.store.list(f"runs/{target}/{dag}")
-        numbers.sort(key=lambda number: (len(number), number), reverse=True)
-        return [RunRef(target, dag, number) for number in numbers[:LOOK_BACK]]
+        return [*islice(find_runs(self.store, dag, target), LOOK_BACK)]
 
     def _settled(self, ref: RunRef) -> bool:
         name = f"{flow_name(ref.dag)}/{ref.number}"

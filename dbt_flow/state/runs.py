@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 import psutil
@@ -20,6 +21,7 @@ from dbt_flow.state.store import Store, encode, get_json, put_json, read_lines
 
 NO_TARGET = "unknown"
 """Stands for the target of a run that ended before its target was known."""
+_A_COUNT = 12  # digits that a counted id has at the most
 
 
 @dataclass(frozen=True)
@@ -209,11 +211,11 @@ def good_results(record: RunRecord) -> list[NodeResult]:
 
 
 def find_runs(store: Store, dag: str | None = None, target: str | None = None) -> Iterator[RunRef]:
-    """Every recorded run, newest first within a DAG and target (Metaflow's ids grow with time)."""
+    """Every recorded run, newest first within a DAG and target."""
     for target_name in store.list("runs") if target is None else [target]:
         for dag_name in store.list(f"runs/{target_name}") if dag is None else [dag]:
             numbers = store.list(f"runs/{target_name}/{dag_name}")
-            for number in sorted(numbers, key=_by_number, reverse=True):
+            for number in _newest_first(store, f"{target_name}/{dag_name}", numbers):
                 yield RunRef(target_name, dag_name, number)
 
 
@@ -225,5 +227,36 @@ def find_run(store: Store, dag: str, number: str) -> RunRef | None:
     return None
 
 
-def _by_number(number: str) -> tuple[int, str]:
-    return (int(number), "") if number.isdigit() else (0, number)
+def newest_run(store: Store, refs: Sequence[RunRef]) -> RunRef:
+    """Of runs as :func:`find_runs` gives them the one that began last, whatever their DAGs and targets."""
+    first = {(ref.target, ref.dag): ref for ref in reversed(refs)}
+    if len(first) == 1:
+        return refs[0]
+    if all(ref.number.isdigit() for ref in first.values()):
+        return max(first.values(), key=lambda ref: int(ref.number))
+
+    def began(ref: RunRef) -> str:
+        attempts = RunRecord(store, ref).attempts()
+        return str(attempts[0].header.get("started", "")) if attempts else ""
+
+    return max(first.values(), key=began)
+
+
+def _newest_first(store: Store, history: str, numbers: list[str]) -> list[str]:
+    """Metaflow's own ids grow with time; a scheduler's do not, and say nothing of it: there the history knows.
+
+    What has no line of history yet goes on, or died a moment ago, unless its id says when it began.
+    """
+    if all(number.isdigit() for number in numbers):
+        return sorted(numbers, key=int, reverse=True)
+    told = read_lines(store, f"history/{history}.jsonl")
+    began = {str(line.get("run")).rpartition("/")[2]: str(line.get("started")) for line in told}
+
+    def key(number: str) -> tuple[str, str]:
+        if number in began:
+            return began[number], number
+        if number.isdigit():  # Metaflow's local metadata counts microseconds, its service counts runs
+            return (utc_text(datetime.fromtimestamp(int(number) / 1e6, timezone.utc)) if len(number) > _A_COUNT else ""), number
+        return "9", number
+
+    return sorted(numbers, key=key, reverse=True)

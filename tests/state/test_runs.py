@@ -14,7 +14,7 @@ import pytest
 from dbt_flow.errors import StateError
 from dbt_flow.records import NodeResult, RunResult
 from dbt_flow.state.history import history
-from dbt_flow.state.runs import RunRecord, RunRef, find_run, find_runs, process_mark, still_runs
+from dbt_flow.state.runs import RunRecord, RunRef, find_run, find_runs, newest_run, process_mark, still_runs
 from dbt_flow.state.store import FolderStore
 
 
@@ -121,3 +121,23 @@ def test_between_two_attempts_a_run_is_alive_by_its_launcher(record: RunRecord) 
 def test_a_run_of_another_host_is_taken_as_alive(record: RunRecord) -> None:
     record.begin_attempt(0, {"host": "another.example", "pid": 2**22 + 1})
     assert record.attempts()[0].alive
+
+
+def test_runs_of_a_scheduler_stand_where_they_belong_in_time(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "state")
+    began = {
+        "argo-shop.prod.shop-zz9": "2026-11-01T06:00:00.000Z",
+        "1795309115325193": "2026-11-22T00:58:35.325Z",
+        "argo-shop.prod.shop-aa1": "2026-11-23T06:00:00.000Z",
+    }
+    for number, at in began.items():
+        result = RunResult("shop", "Shop", f"Shop/{number}", "success", "It is good.", "dev", started=at, finished=at)
+        assert RunRecord(store, RunRef("dev", "shop", number)).settle(result)
+    RunRecord(store, RunRef("dev", "shop", "argo-shop.prod.shop-mm5")).begin_attempt(0, {})
+    RunRecord(store, RunRef("dev", "shop", "1700000000000000")).begin_attempt(0, {})
+    found = [ref.number for ref in find_runs(store, "shop", "dev")]
+    assert found == ["argo-shop.prod.shop-mm5", *reversed(began), "1700000000000000"]
+    RunRecord(store, RunRef("prod", "shop", "argo-shop.prod.shop-bb2")).begin_attempt(
+        0, {"started": "2030-01-01T00:00:00.000Z"}
+    )
+    assert newest_run(store, [*find_runs(store)]).target == "prod"
