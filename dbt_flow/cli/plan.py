@@ -35,7 +35,9 @@ def command(context: Context, /, dags: tuple[str, ...], project_dir: str | None,
     """Show what a run of a DAG would do and why, how long it takes, when it starts next, who waits for it and who is told.
 
     dbt is asked for the project and the selection; nothing is built. With --base, show what a change does to all DAGs: the work
-    tree as it is against a revision of git.
+    tree as it is against a revision of git, or, with REV..., against where your work began.
+
+    Exit codes: 0 whether or not something changes; 2 when REV, a DAG file or the project cannot be read.
 
     \b
     dbt-flow plan carrier_risk

@@ -41,7 +41,7 @@ def show(dag: Dag, found: Forecast, seen: Foreseen, waiting: Sequence[dict[str, 
         if items:
             _group(screen, found, verb, items)
     if plan.inlined:
-        screen.print(_line("ephemeral, inlined", _few([node.name for node in plan.inlined], _NAMES)))
+        screen.print(_line("inlined", _few([node.name for node in plan.inlined], _NAMES)))
     screen.print()
     for label, text in facts(dag, found, seen, waiting):
         screen.print(_line(label, text))
@@ -112,9 +112,9 @@ def _conditions(dag: Dag) -> str:
 
 
 def _waiter(one: dict[str, Any]) -> str:
-    owner = f", {one['owner']}" if one["owner"] else ""
-    starts = f" {one['starts']}" if one["others"] else ""
-    return f"{'the flow ' if one['kind'] == 'flow' else ''}{one['name']}{starts}{owner}"
+    words = [one["starts"]] * bool(one["others"]) + [one["owner"]] * bool(one["owner"])
+    told = f" ({'; '.join(words)})" if words else ""
+    return f"{'the flow ' * (one['kind'] == 'flow')}{one['name']}{told}"
 
 
 def _contact(seen: Foreseen) -> str:
@@ -131,8 +131,8 @@ def _told(seen: Foreseen) -> str:
         else:
             nowhere = "" if able else f" (but no way for a {verb} is set in dbt_flow.yml: dbt-flow alerts test)"
             said.append(f"a {verb} for {words[level]}{nowhere}")
-    others = ", ".join(f"{owner} of {number}" for owner, number in told.others.items())
-    return "; ".join(said) + (f"; of nodes that are theirs also {others}" if others else "")
+    others = [f"{owner} of {number} node{'' if number == 1 else 's'}" for owner, number in told.others.items()]
+    return "; ".join([*said, *([f"of their own nodes: {', '.join(others)}"] if others else [])])
 
 
 def counted(nodes: Iterable[Node]) -> str:

@@ -91,7 +91,8 @@ def test_who_waits_and_who_is_told(desk: Desk) -> None:
     )
     assert (told["page_has_a_way"], told["others"]) == (False, {"bob": 2})
     _, out, _ = desk.ask("plan", "daily")
-    assert "then start     hourly, bob" in out
+    assert "then start     hourly (bob)" in out
+    assert "of their own nodes: bob of 2 nodes" in out
     assert "a page for errors (but no way for a page is set" in out
 
 
