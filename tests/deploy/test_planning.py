@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fleet_of_two import CHAINED, NIGHTLY, Deployer, change_sql, open_fleet
+from fleet_of_two import CHAINED, NIGHTLY, TRAIN, Deployer, change_sql, open_fleet, with_training
 from stand_in_scheduler import POINTS, Died, StandInScheduler
 
+from dbt_flow.deploy.applying import Applying
 from dbt_flow.deploy.drifting import drift
 from dbt_flow.deploy.model import Space
+from dbt_flow.deploy.schedulers import scheduler_for
 from dbt_flow.errors import DbtFlowError, InputError, Refusals, StateError
 
 
@@ -32,6 +35,7 @@ def deployer(opened: Deployer) -> Deployer:
     """Both DAGs applied, as they were written at first."""
     opened.shop.dag("nightly", **NIGHTLY)
     opened.shop.dag("chained", **CHAINED)
+    (opened.shop.folder / "dbt_flow.yml").unlink(missing_ok=True)
     for left in ("renamed", "odd"):
         (opened.shop.folder / f"dags/{left}.yaml").unlink(missing_ok=True)
     opened.lose_state()
@@ -132,8 +136,6 @@ def test_a_new_version_is_deployed_beside_the_old_one(deployer: Deployer) -> Non
 
 
 def applying_destroy(deployer: Deployer, *names: str) -> None:
-    from dbt_flow.deploy.applying import Applying  # noqa: PLC0415
-
     Applying(deployer.settings, deployer.scheduler, deployer.ledger, lambda _: None).destroy(frozenset(names), lambda _: None)
 
 
@@ -180,8 +182,6 @@ def test_one_that_fails_does_not_stop_the_others(deployer: Deployer) -> None:
 
 
 def test_what_was_done_behind_our_back_is_seen_and_put_right(deployer: Deployer) -> None:
-    from dataclasses import replace  # noqa: PLC0415
-
     there = deployer.scheduler.there
     there["Nightly"] = replace(there["Nightly"], seal="another")
     del there["Chained"]
@@ -252,6 +252,41 @@ def test_a_state_of_a_newer_version_is_refused(deployer: Deployer) -> None:
     with pytest.raises(StateError) as refused:
         deployer.apply()
     assert refused.value.code == "state-version"
+
+
+def test_an_ml_flow_has_contracts_and_versions_too(deployer: Deployer) -> None:
+    with_training(deployer.shop)
+    deployer.apply()
+    assert deployer.scheduler.did == ["put Train"]
+    with_training(deployer.shop, TRAIN.replace("default=0.1", "required=True"))
+    [error] = deployer.plan().errors
+    assert error.code == "breaks-contract" and "TrainV2" in str(error.hint)
+    with_training(
+        deployer.shop,
+        TRAIN.replace("default=0.1", "required=True")
+        .replace("class Train(", "class TrainV2(")
+        .replace("    Train()", "    TrainV2()"),
+    )
+    deployer.apply()
+    assert deployer.scheduler.did == ["put TrainV2"] and set(deployer.scheduler.there) >= {"Train", "TrainV2"}
+
+
+def test_an_ml_flow_without_a_project_has_no_branches(deployer: Deployer) -> None:
+    with_training(deployer.shop, TRAIN.replace('@project(name="shop")\n', ""))
+    branch = replace(deployer, space=Space("shop", "ann"), scheduler=StandInScheduler())
+    [error] = branch.plan().errors
+    assert error.code == "not-deployable" and error.place is not None and error.place.file == "training/train.py"
+    assert branch.ledger.folder != deployer.ledger.folder
+
+
+def test_local_is_what_serve_runs(deployer: Deployer) -> None:
+    local = replace(deployer, scheduler=scheduler_for("local", deployer.settings))
+    assert {one.action.name for one in local.apply()} == {"chained", "nightly"}
+    assert local.actions() == {"chained": "same", "nightly": "same"}
+    local.shop.dag("nightly", **{**NIGHTLY, "params": {}})
+    assert [error.code for error in local.plan().errors] == ["breaks-contract"]
+    local.shop.dag("nightly", **{**NIGHTLY, "retries": 1})
+    assert because(local, "nightly") == ("retries in the DAG file",)
 
 
 def test_all_errors_at_once(deployer: Deployer) -> None:

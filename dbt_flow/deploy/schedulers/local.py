@@ -1,7 +1,7 @@
 """``local``: what ``dbt-flow serve`` runs. It reads the files as they are, so to deploy is to say that they are meant so.
 
-The record of it holds contracts (a breaking input is refused before callers find out), and ``drift`` says which files have
-changed since. Nothing is started or stopped here.
+The record of it holds contracts (a breaking input is refused before callers find out), and a plan says what has changed since.
+Nothing is started or stopped here.
 """
 
 from __future__ import annotations
