@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from shop import Shop, open_shop
 
 FLOW = """
 import json
+import re
 from metaflow import FlowSpec, project, retry, step
 from dbt_flow.ml import dbt
 
@@ -68,3 +70,22 @@ def test_good_and_not(shop: Shop) -> None:
     (kept,) = shop.folder.glob(f".dbt_flow/runs/dev/builds_start/{said['run'].partition('/')[2]}/receipt.json")
     assert json.loads(kept.read_text())["digest"] == said["receipt"]
     assert (kept.parent / "card.html").is_file()
+
+
+def test_the_pages_flow_that_fans_out(shop: Shop) -> None:
+    """That of ``docs/training.md``, over the shop's tables."""
+    page = (Path(__file__).parents[2] / "docs/training.md").read_text()
+    (text,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "class ByMonth" in block)
+    text = text.replace('name="freight"', 'name="shop"').replace('select="fct_fuel_prices"', 'select="+report"')
+    (shop.folder / "by_month.py").write_text(
+        text.replace('{"month": self.input}', '{"month": self.input, "as_of": self.input}')
+    )
+    done = shop.start(sys.executable, "by_month.py", "--no-pylint", "run").end(600)
+    assert done.code == 0, done.stdout + done.stderr
+    kept = [json.loads(file.read_text()) for file in shop.folder.glob(".dbt_flow/runs/dev/by_month_build/*/receipt.json")]
+    assert [receipt["status"] for receipt in kept] == ["success"] * 2 and done.stdout.count("success {") == 2
+    assert all(receipt["digest"] in done.stdout for receipt in kept)
+    (last,) = shop.query("select distinct as_of from report")[0]
+    assert last in ("2026-09", "2026-10")
+    card = shop.start(sys.executable, "-m", "dbt_flow", "card", "by_month_build", "--out", "card.html").end(600)
+    assert card.code == 0 and "report" in (shop.folder / "card.html").read_text(), card.stderr
