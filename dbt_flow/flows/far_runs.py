@@ -79,9 +79,15 @@ def contents() -> Iterator[tuple[str, str, Any]]:
         yield str(file), name, ContentType.USER_CONTENT
 
 
+def _there() -> str:
+    """What a task runs on that runs from a code package."""
+    marks = {"METAFLOW_KUBERNETES_WORKLOAD": "kubernetes", "AWS_BATCH_JOB_ID": "batch"}
+    return next((kind for mark, kind in marks.items() if mark in os.environ), "package")
+
+
 def add_far_decorators(mutable_step: Any, remote: Mapping[str, Any]) -> None:
     """Give a step what ``remote`` in ``dbt_flow.yml`` says: its image, its secrets, its variables; there as here."""
-    kind = far() or ("package" if _HERE.exists() else None)
+    kind = far() or (_there() if _HERE.exists() else None)
     if kind is None:
         return
     if remote.get("secrets"):

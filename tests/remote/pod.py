@@ -66,7 +66,8 @@ class Cluster:
             # It tells Argo the task's id by a file at the container's root.
             "--with=argo_workflows_internal:auto-emit-argo-events=1": "",
         }
-        given = {entry["name"]: str(entry["value"]) for entry in container["env"] if entry.get("value") is not None}
+        # What has no value in the template is of the pod's own: its name, its node.
+        given = {entry["name"]: str(entry.get("value") or f"this-{step}") for entry in container["env"]}
         for word, value in told.items():
             command = command.replace(word, value)
             given = {name: text.replace(word, value) for name, text in given.items()}

@@ -145,7 +145,7 @@ def test_an_event_becomes_tables_records_and_metrics(stack: Any) -> None:
     assert {name: result["status"] for name, result in results.items()} == {"loads": "success", "report": "success"}
     assert database.sql("select count(*), sum(miles) from analytics.loads") == [(2, 350)]
     assert any(key.endswith(".html") for key in aws.objects("metaflow/mf.cards/Loads/")), "the card, in Metaflow's datastore"
-    heard = wait(lambda: [line for line in agent.heard if line.startswith("dbt_flow.run") and "dag:report" in line])
+    heard = wait(lambda: [line for line in agent.heard if line.startswith("dbt_flow.dag.runs") and "dag:report" in line])
     assert any("env:local" in line for line in heard)
     assert "report" in wait(lambda: asked(url, "/"))
     everything = b"".join(aws.objects().values())
