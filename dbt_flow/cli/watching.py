@@ -32,7 +32,9 @@ def watch(launch: Launch, as_json: bool) -> int:
     with signals_stop() as stopping, _screen(as_json) as screen:
         running = stopping.watched(Running(launch))
         # While the run's process starts, load what its end needs.
+        from dbt_flow.pipeline.card_again import finish
         from dbt_flow.pipeline.settle import settle_dead
+        from dbt_flow.state.runs import RunRecord, RunRef
 
         for event in running.events():
             screen.show(event)
@@ -46,6 +48,7 @@ def watch(launch: Launch, as_json: bool) -> int:
     result = settle_dead(store_of(settings), dag, run_id, flow_name(dag), task=running.task, stopped=running.stopped)
     if result is None:
         raise RunFailed("run-failed", f"{flow_name(dag)}/{run_id} has not ended", hint=f"see dbt-flow history {dag}")
+    finish(RunRecord(store_of(settings), RunRef(result.target, dag, run_id)))
     log = keep_log(running, settings, f"runs/{result.target}/{dag}/{run_id}")
     tell(settings, result, as_json)
     if result.error and result.error["code"] == "run-failed" and not result.nodes:

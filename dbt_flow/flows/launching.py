@@ -40,8 +40,9 @@ class Signals:
 
 def settle(config: Mapping[str, Any], run: str, stopped: str | None) -> None:
     """See to it that the run is told, if its task could not do it itself."""
+    from dbt_flow.pipeline.card_again import finish
     from dbt_flow.pipeline.settle import settle_clone, settle_dead, settle_over
-    from dbt_flow.state.runs import NO_TARGET, RunRef
+    from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run
 
     flow, name, store = str(config["dag"]["flow_name"]), config["dag"]["name"], store_in(config)
     task = cloned = None
@@ -54,6 +55,9 @@ def settle(config: Mapping[str, Any], run: str, stopped: str | None) -> None:
             settle_clone(store, name, f"{flow}/{run}", cloned, task)
         else:
             settle_dead(store, name, run, flow, task=task, stopped=stopped)
+            ref = find_run(store, name, run)
+            if ref is not None:
+                finish(RunRecord(store, ref))
             if far():
                 settle_over(store, RunRef(NO_TARGET, name, run), {"flow": flow, "task": task}, stopped)
         forget(config)

@@ -8,13 +8,29 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from dbt_flow.errors import DbtFlowError
-from dbt_flow.pipeline.settle import Ending, card_extra, complete, judge, plan_kept
+from dbt_flow.pipeline.settle import Ending, card_extra, complete, judge, keep_run_results, plan_kept
 from dbt_flow.plan.model import Plan
 from dbt_flow.records import FAILED, RUNNING, RunResult, flow_name, utc_text
 from dbt_flow.report.card import card_document, render
 from dbt_flow.state.runs import Attempt, RunRecord
 
 T = TypeVar("T")
+
+
+_LIVE = 'id="announce"'
+"""What only the page of a run that goes on has."""
+
+
+def finish(record: RunRecord) -> None:
+    """What a task that was killed between its record and its card still owed: dbt's results, and the final card."""
+    result = _or_none(record.result)
+    if result is None:
+        return
+    with suppress(DbtFlowError):
+        if record.get_text("run_results.json") is None:
+            keep_run_results(record, None, result)
+        if _LIVE in (record.get_text("card.html") or _LIVE):
+            card_again(record)
 
 
 def card_again(record: RunRecord) -> str | None:

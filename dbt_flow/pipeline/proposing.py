@@ -10,10 +10,10 @@ from pathlib import Path
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.prepare import Prepared, plan_of
-from dbt_flow.project.typed_names import names_of
 from dbt_flow.project.parsing import Parsed, parse
 from dbt_flow.project.place import DbtProject
 from dbt_flow.project.proposals import Proposal, counts, proposals
+from dbt_flow.project.typed_names import names_of
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag, load_fleet, project_of
 from dbt_flow.state.names import keep_names

@@ -12,7 +12,12 @@ import psutil
 import pytest
 from shop import SIGNALS, Shop, open_shop
 
+from dbt_flow.pipeline.card_again import finish
+from dbt_flow.records import RunResult
+from dbt_flow.report.card import card_document, render
+from dbt_flow.report.extra import CardExtra
 from dbt_flow.state.begun import KEPT, note_begun, unheard
+from dbt_flow.state.runs import RunRecord, RunRef
 from dbt_flow.state.store import FolderStore, read_lines
 
 FOR_EVER = "{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}select 1 as id\n"
@@ -88,6 +93,24 @@ def test_signals_after_the_record_change_nothing(shop: Shop) -> None:
     ran = started.end()
     assert (ran.code, ran.json["status"]) == (0, "success"), ran.stderr
     assert shop.told_by_metaflow(ran.json["run"])[ran.json["run"]]["successful"]
+
+
+def test_killed_between_the_record_and_the_card(shop: Shop) -> None:
+    """What the task still owed is made by its launcher, or by who started that."""
+    ran = shop.run("few")
+    folder = shop.run_folder(ran.json["run"])
+    final = (folder / "card.html").read_text()
+    live = render(card_document(None, RunResult.from_dict(shop.kept(ran.json["run"], "result.json")), CardExtra(live=True)))
+    (folder / "card.html").write_text(live)
+    (folder / "run_results.json").unlink()
+    record = RunRecord(FolderStore(shop.state), RunRef("dev", "few", folder.name))
+    finish(record)
+    made = (folder / "card.html").read_text()
+    assert "All " in made and "Good" in made and made != live
+    assert len(json.loads((folder / "run_results.json").read_text())["results"]) == len(ran.json["nodes"])
+    (folder / "card.html").write_text(final)
+    finish(record)
+    assert (folder / "card.html").read_text() == final, "a card that is final is left alone"
 
 
 def _known(results: set[Path]) -> set[Path]:

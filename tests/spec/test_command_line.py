@@ -25,7 +25,7 @@ CliJson = Callable[..., tuple[int, Any]]
 def child(root: Root, code: str, **environ: str) -> str:
     words = [sys.executable, "-c", code]
     done = subprocess.run(
-        words, cwd=root.folder, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
+        words, cwd=root.folder, env={**os.environ, **environ}, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -212,7 +212,7 @@ def test_colour_is_for_terminals_that_want_it(root: Root, no_color: str) -> None
     ours, theirs = os.openpty()
     environ = {**os.environ, "TERM": "xterm", "NO_COLOR": no_color}
     words = [sys.executable, "-m", "dbt_flow", "validate"]
-    assert subprocess.run(words, cwd=root.folder, env=environ, stdout=theirs, timeout=60, check=False).returncode == 2
+    assert subprocess.run(words, cwd=root.folder, env=environ, stdout=theirs, timeout=300, check=False).returncode == 2
     os.close(theirs)
     said = os.read(ours, 10_000).decode()
     os.close(ours)
