@@ -255,6 +255,8 @@ class NodeResult(Record):
     """The Metaflow step that built it, in a run of several."""
     compiled: str | None = None
     """The compiled SQL, kept for nodes that are not good."""
+    query: Mapping[str, Any] | None = None
+    """On Snowflake, its last query: ``id``, ``warehouse``, ``tag``, ``link``."""
     sample: Mapping[str, Any] | None = None
     """Of a failing test, where ``sample_rows`` asks for it: ``columns``, ``rows``, and ``masked``, the columns not shown."""
 

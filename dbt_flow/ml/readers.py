@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from dbt_flow.errors import InputError
-from dbt_flow.ml import reading_duckdb
+from dbt_flow.ml import reading_duckdb, reading_postgres, reading_snowflake
 from dbt_flow.ml.reading import Form, Open, Place, Reader
 
 READERS: Mapping[str, Open] = {
     "duckdb": reading_duckdb.opened,
+    "postgres": reading_postgres.opened,
+    "snowflake": reading_snowflake.opened,
 }
 
-TRAVELLERS: frozenset[str] = frozenset()
+TRAVELLERS: frozenset[str] = frozenset({"snowflake"})
 """Those that can show a table as it was, each with a :meth:`~dbt_flow.ml.reading.Reader.now` that says a moment."""
 
 _LIBRARIES: Mapping[Form, str] = {"pandas": "pandas", "arrow": "pyarrow"}

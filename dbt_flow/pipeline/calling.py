@@ -101,6 +101,7 @@ def _order(call: Call, hooks: Hooks, target_path: Path) -> Build:
         ranks={} if alone else longest_first(step.job.store, step.the_plan()),
         edges=tuple((above, node) for node in call.nodes for above in waits[node]),
         hooks=hooks,
+        label={"dag": step.job.dag.name, "run": f"{step.task.flow}/{step.task.run}", "step": step.step.name},
     )
 
 

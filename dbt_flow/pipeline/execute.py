@@ -174,6 +174,7 @@ class _Whole(Attempt[Told]):
             folder=parsed.project.folder,
             graph=parsed.graph,
             ranks=longest_first(job.store, prepared.plan),
+            label={"dag": job.dag.name, "run": self._pathspec},
         )
 
     def _ended(self, prepared: Prepared, outcome: Outcome) -> Ending:

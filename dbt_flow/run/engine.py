@@ -15,6 +15,10 @@ what                                   why                                      
 ``RunTask.run`` and                    a run that calls dbt several times runs each hook once       a flag that leaves hooks out
 ``RunTask.safe_run_hooks``             (:mod:`.hooks`)
 ``GraphRunnableTask._raise_next_tick``  no node is started after a run was told to stop           a cancel call on dbtRunner
+``BuildTask.call_runner``              a node whose connection was cut is tried again              retries by node
+                                       (:mod:`.tries`)
+``open`` of the adapter's connections  each query says of which run and node it is                a query tag with a statement
+                                       (:mod:`.labels`)
 =====================================  =========================================================  ==============================
 """
 
@@ -41,10 +45,13 @@ from dbt.graph import Graph, GraphQueue
 
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.plan.gates import sparse_gates
-from dbt_flow.records import NodeResult, utc_moment, utc_text
+from dbt_flow.records import NodeResult
 from dbt_flow.run import afterwards
+from dbt_flow.run.ends import result_of, time_of
 from dbt_flow.run.hooks import Hooks, with_hooks
+from dbt_flow.run.labels import Labels, with_labels
 from dbt_flow.run.recorder import Recorder
+from dbt_flow.run.tries import Tries, with_tries
 
 _DbtBuildTask = dbt.task.build.BuildTask
 
@@ -79,6 +86,8 @@ class Build:
     """All edges among ``nodes``, gates included, in place of ``graph``: for a call that builds a part of a run."""
     hooks: Hooks | None = None
     """For such a call: which hooks it runs. None: dbt runs them all."""
+    label: Mapping[str, str] = field(default_factory=dict)
+    """What the warehouse is told of each query: ``dag``, ``run``; see :mod:`.labels`."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,7 @@ class Engine:
         self.recorder = recorder
         self._task: Any = None
         self._surprises: list[str] = []
+        self._labels, self._tries = Labels({}), Tries(recorder.say, lambda: recorder.stopping, 0)
         self._open: Counter[str] = Counter()
         self._said: dict[str, str] = {}
         self._hearing = threading.Lock()
@@ -112,6 +122,8 @@ class Engine:
             *order.selection,
             *(("--vars", json.dumps(dict(order.vars))) if order.vars else ()),
         ]
+        self._labels = Labels(order.label)
+        self._tries = Tries(self.recorder.say, lambda: self.recorder.stopping, len(order.nodes))
         with _inside(order.folder), self._task_class(order):
             answer = dbtRunner(manifest=order.manifest, callbacks=[self._hear]).invoke(arguments)
             results = getattr(answer.result, "results", None) or ()
@@ -151,6 +163,7 @@ class Engine:
     def _task_class(self, order: Build) -> Iterator[None]:
         engine = self
         task = _DbtBuildTask if order.hooks is None else with_hooks(_DbtBuildTask, order.hooks, alone=not order.nodes)
+        task = with_tries(with_labels(task, self._labels), self._tries)
 
         class WarmBuildTask(task):  # type: ignore[misc, valid-type]
             """dbt's build task with a queue of exactly the nodes that were decided."""
@@ -206,10 +219,12 @@ class Engine:
             if name == "NodeStart":
                 info = event.data.node_info
                 if self._deeper(info.unique_id, 1) == 1:
-                    self.recorder.begin(info.unique_id, _time(info.node_started_at))
+                    self.recorder.begin(info.unique_id, time_of(info.node_started_at))
             elif name == "NodeFinished":
                 if self._deeper(event.data.node_info.unique_id, -1) <= 0:
-                    self.recorder.end(self._with_cause(_result(event.data.node_info, event.data.run_result)))
+                    self.recorder.end(
+                        self._with_cause(result_of(event.data.node_info, event.data.run_result, self._labels, self._tries))
+                    )
             elif name == "GenericExceptionOnRun":
                 with self._hearing:
                     self._said.setdefault(event.data.unique_id, _own_words(event.data.exc))
@@ -292,33 +307,9 @@ def _longest_first(ranks: Mapping[str, float]) -> Any:
     return LongestFirst
 
 
-def _result(info: Any, run: Any) -> NodeResult:
-    """A node's end as dbt's event tells it (``NodeInfo`` and ``RunResultMsg`` of dbt-common's protobuf)."""
-    is_test = info.resource_type in ("test", "unit_test")
-    response = dict(run.adapter_response.items()) if run.adapter_response else {}
-    rows = response.get("rows_affected")
-    # Snowflake's answer to `create table as` and `create view` is one row: that it succeeded.
-    is_statement = response.get("code") == "SUCCESS" and rows == 1 and info.materialized in ("table", "view")
-    return NodeResult(
-        id=info.unique_id,
-        status=run.status,
-        message=run.message or "",
-        started=_time(info.node_started_at),
-        finished=_time(info.node_finished_at),
-        seconds=round(float(run.execution_time), 4),
-        thread=run.thread or None,
-        failures=int(run.num_failures) if is_test and run.status != "skipped" else None,
-        rows=int(rows) if isinstance(rows, (int, float)) and rows >= 0 and not is_statement else None,
-    )
-
-
 def _own_words(text: str) -> str:
     """What dbt prefixes with which thread it was, without that."""
     return text.removeprefix("Exception on worker thread. ").strip()
-
-
-def _time(text: str) -> str | None:
-    return utc_text(utc_moment(text)) if text else None
 
 
 def _cancel_queries(task: Any, running: Mapping[str, str]) -> None:

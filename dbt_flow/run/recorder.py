@@ -102,6 +102,14 @@ class Recorder:
             sys.stdout.write(_line(result) + "\n")  # one write: several threads print
             sys.stdout.flush()
 
+    def say(self, text: str) -> None:
+        """Something that happened to a node and is not its end, in a sentence: for the display and the task's own log."""
+        (text,) = redact.document([text])
+        self.feed.tell("phase", text=text)
+        with suppress(OSError, ValueError):
+            sys.stdout.write(f"{utc_text()} {text}\n")
+            sys.stdout.flush()
+
     def enrich(self, node: str, changes: Mapping[str, Any]) -> None:
         """Add what is known only when dbt has ended: compiled SQL, rows."""
         with self._lock:

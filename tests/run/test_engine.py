@@ -68,9 +68,9 @@ def test_builds_surprises_and_fallbacks(tmp_path: Path) -> None:
 
         # A callback that meets what it cannot read, at every event: nothing is built differently, nothing is lost.
         one = engine()
-        keep, module._result = module._result, lambda *a: 1 / 0
+        keep, module.result_of = module.result_of, lambda *a: 1 / 0
         out.append(told(one, one.build(order())))
-        module._result = keep
+        module.result_of = keep
 
         # The queue cannot be made as we want it: dbt's own, since the whole selection is to be built.
         one = engine()
