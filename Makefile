@@ -15,7 +15,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run data bench test pytest lint fmt types floors schema picture lock wheel clean reset
+.PHONY: help run data bench test pytest lint fmt types floors schema docs picture lock wheel clean reset
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
@@ -55,6 +55,10 @@ floors: $(READY)  ## Check that each floor of the house sees only those below it
 
 schema: $(READY)  ## Write dags/.schema.json anew, for editors
 	$(BIN)/dbt-flow validate --write-schema
+
+docs: $(READY)  ## Write docs/cli.md from the commands, and build the docs as a site into build/site (no network)
+	$(BIN)/python tests/desk/cli_page.py
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 picture: $(READY)  ## Take the README's picture of a card anew (needs Chromium)
 	docs/images/card.sh $(BIN)
