@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from dbt_flow.cli.progress import progress
 from dbt_flow.cli.terminal import Context, emit_json, printable_on, report
+from dbt_flow.settings import SUFFIXES
 
 
 def plan_base(context: Context, names: tuple[str, ...], revision: str, as_json: bool, as_markdown: bool) -> int:
@@ -16,8 +18,9 @@ def plan_base(context: Context, names: tuple[str, ...], revision: str, as_json: 
     from dbt_flow.pipeline.revisions import compare
     from dbt_flow.report.compared import markdown, text
 
+    named = tuple(Path(name).stem if name.endswith(SUFFIXES) else name for name in names)
     with progress(f"comparing with {revision}") as tell:
-        found = compare(context.settings, context.flags, revision, names, tell)
+        found = compare(context.settings, context.flags, revision, named, tell)
     document = document_of(found)
     if as_json:
         emit_json(document)

@@ -19,6 +19,9 @@ from dbt_flow.settings import SETTINGS_FILE
 from dbt_flow.spec import Dag
 from dbt_flow.spec.key_changes import KeyChange, key_changes, same_meaning, settings_changes
 
+Homes = Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
+"""For each node the DAGs that it leaves, enters, stays in."""
+
 _SELECTS = ("select", "exclude", "selector", "tests.exclude", "project", "target", "vars")
 """Keys that say what a DAG builds."""
 
@@ -98,7 +101,9 @@ class Comparing:
         for name in [name for name in was.keys() | is_now.keys() if self._unplanned(name)]:
             was.pop(name, None), is_now.pop(name, None)
         found = moves(was, is_now)
-        told = with_their_models(self._moves(found), self._tested)
+        twins = self._twins(found)
+        heirs = {old: new for new, old in twins.items()}
+        told = with_their_models(self._moves(found, twins), lambda key: heirs.get(self._tested(key) or "", self._tested(key)))
         rebuilt, unbuilt = self._rebuilt(is_now)
         unbuilt = {} if self.only else {key: why for key, why in unbuilt.items() if key not in found}
         counts = {name: len(ids) for name, ids in {**was, **is_now}.items()}
@@ -155,28 +160,23 @@ class Comparing:
 
     # ---- moves
 
-    def _moves(self, found: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]) -> Iterable[Move]:
-        twins = self._twins(found)
-        olds = set(twins.values())
+    def _moves(self, found: Homes, twins: Mapping[str, str]) -> Iterable[Move]:
+        heirs = {old: new for new, old in twins.items()}
         for key, (leaves, enters, stays) in found.items():
-            if key in olds and (leaves, enters) == (found[self._new(key, twins)][1], ()):
+            if key in heirs and (leaves, enters) == (found[heirs[key]][1], ()):
                 continue
             pair = self._pair_of(leaves, enters)
             traits = pair.now if key in pair.now else pair.before
-            because = [*(self._why(key, dag, True) for dag in enters), *(self._why(key, dag, False) for dag in leaves)]
             was = twins.get(key)
             if was is not None and found[was][0] == enters and not leaves:
-                text = f"renamed from {pair.before.name(was)}"
                 files = pair.now.files(key)
-                because = [pair.evidence.plain("renamed", text, files[0] if files else None)]
-                yield Move(key, traits.name(key), traits.kind(key), stays=enters, because=tuple(because), was=was)
+                why = pair.evidence.plain("renamed", f"renamed from {pair.before.name(was)}", files[0] if files else None)
+                yield Move(key, traits.name(key), traits.kind(key), stays=enters, because=(why,), was=was)
                 continue
+            because = [*(self._why(key, dag, True) for dag in enters), *(self._why(key, dag, False) for dag in leaves)]
             yield Move(key, traits.name(key), traits.kind(key), leaves, enters, stays, tuple(dict.fromkeys(because)))
 
-    def _new(self, old: str, twins: Mapping[str, str]) -> str:
-        return next(new for new, known in twins.items() if known == old)
-
-    def _twins(self, found: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]) -> dict[str, str]:
+    def _twins(self, found: Homes) -> dict[str, str]:
         """New nodes that are old ones under another name: each with its old id."""
         gone: dict[object, list[str]] = {}
         come: dict[object, list[str]] = {}

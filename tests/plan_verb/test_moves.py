@@ -111,11 +111,15 @@ def test_a_new_model_and_a_removed_one(desk: Desk) -> None:
 
 def test_a_renamed_model_is_one_line(desk: Desk) -> None:
     (desk.folder / "models/loose.sql").write_text("{{ config(tags=['daily']) }}\nselect 1 as one, 'two' as two\n")
+    tested = "  - {name: loose, columns: [{name: one, data_tests: [not_null]}]}\n  - name: board\n"
+    desk.put("models/schema.yml", "  - name: board\n", tested)
     desk.git("commit", "-qam", "loose is daily")
     try:
         (desk.folder / "models/loose.sql").rename(desk.folder / "models/tight.sql")
-        (node,) = desk.changes()["nodes"]
+        desk.put("models/schema.yml", "name: loose", "name: tight")
+        (node,) = desk.changes("dags/daily.yaml")["nodes"]
         assert (node["name"], node["change"], node["was"]) == ("tight", "renamed", "model.shop.loose")
+        assert [test["name"] for test in node["tests"]] == ["not_null_tight_one"]
     finally:
         desk.git("reset", "-q", "--hard", "HEAD~1")
 
