@@ -26,12 +26,13 @@ def test_the_pages_flows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags/carrier_risk.yaml").write_text("owner: team\nselect: x\ntrigger: none\n")
     (tmp_path / "dbt_project.yml").write_text("name: freight\n")
-    (tmp_path / "dbt_flow.yml").write_text("owners: {team: {}}\nflows: [flow0.py, flow1.py]\n")
+    (tmp_path / "dbt_flow.yml").write_text("owners: {team: {}}\nflows: {flow0.py: team, flow1.py: team}\n")
     settings = load_settings(start=tmp_path, environ={})
     listening = Reader(settings).read()
     assert not listening.problems
-    count = listening.by_name["CountCarriers"]
-    assert count.needs and count.needs.exposure == "train_carrier_risk" and count.needs.max_age == 86400
+    count = listening.by_name["CountShippers"]
+    assert count.needs and count.needs.tables == ("dim_shippers",) and count.needs.max_age == 86400
+    assert count.owner == "team"
     # Nothing has run yet: whichever DAG ends, the records are asked.
     assert [wait.settled for wait in count.waits] == ["dbt_flow.freight.user.ann.CarrierRisk.settled"]
     assert listening.by_event[str(count.waits[0].settled)] == (count,)
