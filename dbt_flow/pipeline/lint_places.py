@@ -10,10 +10,12 @@ from pathlib import Path
 from dbt_flow.errors import Place
 from dbt_flow.plan.lint.found import Finding, Found, Rule, Spot
 from dbt_flow.plan.lint.landscape import Landscape
+from dbt_flow.plan.lint.rulebook import ABOUT_SILENCES
 from dbt_flow.records import Member
 from dbt_flow.settings import Settings
 
 YAML = (".yml", ".yaml")
+NAMED = re.compile(r"\bname:\s*[\"']?([^\"',}#\s]+)")
 
 
 @dataclass
@@ -23,12 +25,13 @@ class Places:
     settings: Settings
     land: Landscape
     _lines: dict[Path, list[str]] = field(default_factory=dict)
+    _named: dict[Path, dict[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.projects = {project.folder: project for project in self.land.projects}
 
     def findings(self, found: Iterable[tuple[Rule, Found]]) -> tuple[Finding, ...]:
-        """Each with its place, in the order of places; what an error and a finding of its file share comes first."""
+        """Each with its place, in the order of places."""
         made = []
         for rule, one in found:
             file, line = self.of(one.place, rule.code, one)
@@ -49,8 +52,7 @@ class Places:
             return None, None
         if member.package != project.package:
             folder = folder / "dbt_packages" / member.package
-        about_silence = found.message.startswith(f"{code} ") or "silenced here" in found.message
-        if about_silence:
+        if code in ABOUT_SILENCES:
             return self.silence(folder, member, found.message.partition(" ")[0])
         path = folder / member.path
         if path.suffix in YAML:
@@ -70,8 +72,12 @@ class Places:
 
     def line(self, path: Path, name: str) -> int | None:
         """The first line that gives something that name."""
-        pattern = re.compile(rf"\bname:\s*[\"']?{re.escape(name)}[\"']?\s*(?:[,}}#]|$)")
-        return next((number for number, line in enumerate(self.lines(path), 1) if pattern.search(line)), None)
+        if path not in self._named:
+            known = self._named[path] = {}
+            for number, line in enumerate(self.lines(path), 1):
+                for said in NAMED.findall(line):
+                    known.setdefault(said, number)
+        return self._named[path].get(name)
 
     def lines(self, path: Path) -> list[str]:
         """Of a file; none of one that cannot be read."""

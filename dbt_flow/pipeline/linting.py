@@ -22,7 +22,6 @@ from dbt_flow.pipeline.softened import without_excluded
 from dbt_flow.plan.lint.found import Finding, Found, Rule, Spot
 from dbt_flow.plan.lint.landscape import Landscape, Look, Past, Project, Waiter
 from dbt_flow.plan.lint.rulebook import RULES, Silence, silenced
-from dbt_flow.plan.lint.when import known_past
 from dbt_flow.project.census import Census, census
 from dbt_flow.project.parsing import Parsed, parse
 from dbt_flow.project.place import DbtProject
@@ -71,6 +70,8 @@ class Linter:
     phase: Phase = lambda _: None
     parsed: dict[str, Parsed | None] = field(default_factory=dict)
     censuses: dict[int, Census] = field(default_factory=dict)
+    blind: str = ""
+    """Why nothing is known of past runs."""
 
     def lint(self, fleet: Fleet, listeners: Listeners = Listeners()) -> Linted:
         """Look at everything. Nothing is raised for what DAG files or projects may hold: it is among the errors."""
@@ -99,7 +100,8 @@ class Linter:
             because = f"{', '.join(unread)} cannot be read" if unread else "there are errors"
             left = ", ".join(code for code, rule in RULES.items() if rule.whole)
             notes.append(f"{because}: nothing is said of what no DAG does ({left})")
-        self.phase("")
+        if self.blind:
+            notes.append(f"nothing is known of past runs, and nothing is said of how long they take: {self.blind}")
         return Linted(land, tuple(found), findings, tuple(errors), tuple(notes))
 
     # ---- dbt
@@ -164,7 +166,7 @@ class Linter:
             owns=owns,
             nothing=(*nothing, *_elsewhere(dag, parsed), *more),
             required=tuple(key for key in required if key in members),
-            past=tuple(_past(job, parsed.target.name)),
+            past=tuple(self._past(job, parsed.target.name)),
         )
 
     def _required(self, dag: Dag, parsed: Parsed) -> tuple[list[str], list[tuple[str, str]]]:
@@ -174,6 +176,19 @@ class Linter:
         empty = [("require_fresh", "")] if not taken.ids else []
         return sorted(taken.ids), empty or [("require_fresh", sentence) for sentence in taken.unmatched]
 
+    def _past(self, job: Job, target: str) -> Iterator[Past]:
+        """The last good runs. Damage costs the damaged lines; a bucket that does not answer is asked once."""
+        if self.blind:
+            return
+        try:
+            lines = history(job.store, job.dag.name, target)
+        except DbtFlowError as error:
+            self.blind = error.message
+            return
+        for line in islice((line for line in lines if line.get("status") == SUCCESS), REMEMBERED):
+            with suppress(ValueError, TypeError, AttributeError):
+                yield Past(utc_moment(line["started"]), float(line["seconds"]))
+
     # ---- silences
 
     def _silences(self, land: Landscape) -> Iterator[Silence]:
@@ -181,19 +196,11 @@ class Linter:
         yield from _of_nodes(land)
         if self.settings.file is not None and self.settings.file.is_file():
             document = read(self.settings.file, name=self.settings.shown(self.settings.file), empty_ok=True)
-            past = any(known_past(look) for look in land.looks)
+            past = any(look.usual is not None for look in land.looks)
             for code, reason in _ignored(document.data).items():
                 judged = past or code not in RULES or not RULES[code].past
                 place = document.place(("lint", "ignore", code), key=True)
                 yield Silence(code, reason if isinstance(reason, str) else None, place, judged=judged)
-
-
-def _past(job: Job, target: str) -> Iterator[Past]:
-    """The last good runs; damage costs the damaged lines, never the look."""
-    good = (line for line in history(job.store, job.dag.name, target) if line.get("status") == SUCCESS)
-    for line in islice(good, REMEMBERED):
-        with suppress(ValueError, TypeError, AttributeError):
-            yield Past(utc_moment(line["started"]), float(line["seconds"]))
 
 
 def _ignored(data: Any) -> Mapping[str, Any]:
@@ -209,7 +216,7 @@ def _of_dags(land: Landscape) -> Iterator[Silence]:
         for code, reason in dag.lint.ignore.items():
             shared.setdefault((code, dag.place(f"lint.ignore.{code}")), (reason, []))[1].append(name)
     for (code, place), (reason, names) in shared.items():
-        past = any(known_past(land.by_name[name]) for name in names if name in land.by_name)
+        past = any(look.usual is not None for look in land.looks if look.name in names)
         judged = past or code not in RULES or not RULES[code].past
         yield Silence(code, reason, place, tuple(names), judged=judged)
 

@@ -27,6 +27,13 @@ def test_a_schedule_becomes_after(ground: Ground) -> None:
     assert "mended dags/report.yaml: it starts after facts, whose tables it reads, and no longer every day at 07:00 UTC" in out
 
 
+def test_a_file_from_windows_stays_one(ground: Ground) -> None:
+    text = "\ufeff" + AT_SEVEN.replace("\n", "\r\n")
+    ground.dag("report", text)
+    assert ground.run("--fix")[0] == 0
+    assert ground.text("dags/report.yaml") == text.replace('schedule: "0 7 * * *"', "after: facts")
+
+
 def test_twice_changes_nothing_more(ground: Ground) -> None:
     ground.dag("report", AT_SEVEN)
     assert ground.document("--fix")["fixed"] != []

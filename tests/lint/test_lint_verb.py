@@ -66,6 +66,8 @@ def test_a_project_that_does_not_parse_is_an_error(ground: Ground) -> None:
 
 def test_text_is_grouped_by_file_and_ends_with_what_to_type(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
     ground.dbt("models/lost.sql", "select 1 as id\n")
     ground.dag("report", TWICE)
     _, out, _ = ground.run()
@@ -84,7 +86,8 @@ def test_colour_on_a_terminal_only(ground: Ground) -> None:
     ground.dag("report", TWICE)
     seen, there = pty.openpty()
     words = [sys.executable, "-m", "dbt_flow", "--root", str(ground.folder), "lint"]
-    with subprocess.Popen(words, stdout=there, stderr=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"}) as process:
+    env = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"}
+    with subprocess.Popen(words, stdout=there, stderr=subprocess.DEVNULL, env=env) as process:
         os.close(there)
         said = b""
         try:

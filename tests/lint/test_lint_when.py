@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from lint_ground import Ground
+
+from dbt_flow.errors import StateError
+from dbt_flow.pipeline import linting
 
 HOURLY = 'owner: data\ntrigger: {schedule: "0 * * * *"}\nselect: numbers base\n'
 HOUR = 3600.0
@@ -85,3 +90,21 @@ def test_a_deadline_that_most_runs_held(ground: Ground) -> None:
     ground.dag("base", 'owner: data\ntrigger: {event: landed}\nselect: numbers base\ndone_by: "07:00"\n')
     ground.ran("base", 2 * HOUR, 600, 600)
     assert ground.findings() == []
+
+
+def test_a_past_that_cannot_be_read_is_told_once_and_costs_nothing_else(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with state in a bucket, in a job that may not read it."""
+    asked: list[str] = []
+
+    def refuse(_store: Any, dag: str, _target: str) -> Any:
+        asked.append(dag)
+        raise StateError("state-unreachable", "the bucket does not answer")
+
+    monkeypatch.setattr(linting, "history", refuse)
+    ground.dag("report", "owner: data\ntrigger: {after: facts}\nselect: report\nlint: {ignore: {piles-up: on Sundays}}\n")
+    code, out, err = ground.run()
+    assert (code, asked) == (0, ["base"])
+    assert out.endswith("no findings\n")
+    assert "nothing is said of how long they take: the bucket does not answer" in err

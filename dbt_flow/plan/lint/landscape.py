@@ -132,8 +132,6 @@ class Landscape:
     owners: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     strangers: tuple[DbtFlowError, ...] = ()
     """DAGs whose owner is no team: the errors of ``validate``."""
-    circles: tuple[DbtFlowError, ...] = ()
-    """DAGs that wait for themselves: the same."""
     deaf: tuple[DbtFlowError, ...] = ()
     """Triggers that wait for what nobody has."""
 

@@ -9,7 +9,7 @@ from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 from dbt_flow.plan.lint.found import Found, some
-from dbt_flow.plan.lint.landscape import TRUSTED, Landscape, Look
+from dbt_flow.plan.lint.landscape import Landscape, Look
 from dbt_flow.spec import clock_warnings
 from dbt_flow.spec.clock import starts_of
 from dbt_flow.yamlfile import listed
@@ -153,8 +153,3 @@ def span(seconds: float) -> str:
         return f"{seconds / DAY:.0f} days"
     hours, rest = divmod(minutes, 60)
     return f"{hours} h {rest} min" if rest else f"{hours} h"
-
-
-def known_past(look: Look) -> bool:
-    """Whether enough runs are remembered to judge."""
-    return len(look.past) >= TRUSTED
