@@ -251,7 +251,7 @@ class Comparing:
         same = [project for project in found if project.parsed.name == wanted.parsed.name]
         return next((project for project in same if project.values == wanted.values), same[0] if same else None)
 
-    # ---- what is built otherwise
+    # ---- what is rebuilt
 
     def _rebuilt(self, builds: Mapping[str, frozenset[str]]) -> tuple[tuple[Rebuilt, ...], dict[str, Because]]:
         found: list[Rebuilt] = []

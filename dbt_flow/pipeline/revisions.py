@@ -1,4 +1,4 @@
-"""``compare()``: the work tree against a revision of git: what moves between DAGs, which keys change, what is built otherwise.
+"""``compare()``: the work tree against a revision of git: what moves between DAGs, which keys change, what is rebuilt.
 
 find the commit -> write its files aside (checkout) -> read both fleets, parse each once, dbt's selection of each DAG (sides)
   -> memberships and keys compared (comparing) -> reasons, looked for in both states (reasons, evidence)

@@ -1,4 +1,4 @@
-"""What differs between two states of a fleet: which node is in which DAG, and what the next runs would build otherwise. Pure.
+"""What differs between two states of a fleet: which node is in which DAG, and what the next runs would rebuild. Pure.
 
 A *membership* is, for each DAG, the ids that it builds, as dbt selected them. Why a node came or went is not known here: that
 is looked for where the two projects are (:mod:`dbt_flow.pipeline.reasons`).

@@ -36,7 +36,7 @@ def headline(found: Doc) -> str:
     built = found["rebuild"]
     if built:
         number = len({node["id"] for one in built for node in (*one["changed"], *one["below"])})
-        parts.append(f"{_many(number, 'node')} built otherwise in {_many(len(built), 'DAG')}")
+        parts.append(f"{_many(number, 'node')} to be rebuilt in {_many(len(built), 'DAG')}")
     return f"against {base}: {', '.join(parts) or 'models that no DAG builds changed'}"
 
 
@@ -58,7 +58,7 @@ def _sections(found: Doc) -> Iterable[tuple[str, list[str]]]:
     yield "Keys", _aligned([(f"{one['dag']} {one['key']}", _arrow(one), _place(one)) for one in found["keys"]])
     yield "dbt_flow.yml", _aligned([(one["key"], _arrow(one), _place(one)) for one in found["settings"]])
     yield "Which DAG builds what", [line for group in _groups(found["nodes"], found["only"]) for line in _group_lines(*group)]
-    yield "What the next runs build otherwise", [line for one in found["rebuild"] for line in _rebuild_lines(one)]
+    yield "What the next runs rebuild", [line for one in found["rebuild"] for line in _rebuild_lines(one)]
     loose = [f"{node['name']}: {_why(node['because'])}" for node in found["in_no_dag"]]
     yield "Changed, and built by no DAG", _cut(loose)
 
@@ -191,7 +191,7 @@ def markdown(found: Doc) -> str:
         below = [node["name"] for node in _bodies_first(one["below"])]
         total = f"{len(names) + len(below)} of {one['of']}"
         built.append((_code(one["dag"]), total, _some(names), _plain("; ".join([*reasons][:6])), _some(below)))
-    parts += _table("What the next runs build otherwise", ("DAG", "nodes", "changed", "because", "stands on them"), built)
+    parts += _table("What the next runs rebuild", ("DAG", "nodes", "changed", "because", "stands on them"), built)
     loose = [(_code(node["name"]), _plain(_why(node["because"]))) for node in found["in_no_dag"]]
     parts += _table("Changed, and built by no DAG", ("node", "because"), loose)
     for note in found["notes"]:
