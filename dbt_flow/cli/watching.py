@@ -127,6 +127,7 @@ def document(result: RunResult, plan: Any, card: str | None) -> dict[str, Any]:
                 "seconds": node.seconds,
                 "failures": node.failures,
                 "blocked_by": list(node.blocked_by),
+                **({"query": dict(node.query)} if node.query else {}),
             }
             for node in result.nodes
         ],

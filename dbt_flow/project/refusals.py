@@ -20,6 +20,7 @@ from dbt_common.exceptions import DbtBaseException
 from dbt_flow.errors import Place, ProjectError
 from dbt_flow.project import whereabouts
 from dbt_flow.project.place import DbtProject
+from dbt_flow.project.warehouse_words import advice
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 HEADING = re.compile(r"^(?:\w+ )?(?:Runtime|Compilation|Parsing|Database|Internal|Validation|dbt \w+) Error(?: in .*)?$")
@@ -289,7 +290,9 @@ def _other(it: Complaint, said: Collection[str]) -> ProjectError:
     if not isinstance(it.error, DbtBaseException) and it.kind != "ValidationError":
         text = f"dbt broke down: {it.kind}: {text}"
     if it.code == "warehouse":
-        return ProjectError("warehouse", text, hint=f"dbt debug --project-dir {it.project.folder}  # tries the connection")
+        known = advice(text)
+        tries = f"dbt debug --project-dir {it.project.folder}  # tries the connection"
+        return ProjectError("warehouse", f"{known.what}: {text}" if known else text, hint=known.hint if known else tries)
     at = _place_of(it)
     again = f"dbt parse --project-dir {it.project.folder}"
     hint = f"mend it there, and try: {again}" if at else f"dbt's own words: {again}"

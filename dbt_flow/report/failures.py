@@ -53,6 +53,7 @@ class Failures:
             "meaning": meaning(message) if message and cause.kind == FAILED_KIND else "",
             "message": message,
             "reason": one_line(result.reason, 600),
+            "query": {key: one_line(text, 500) for key, text in (result.query or {}).items()},
             "sample": _sample(result) if at < MOST_SQL else None,
             "others": [name(plan, other.id) for other in cause.results[1 : MOST_BLOCKED + 1]],
             "more_others": max(len(cause.results) - 1 - MOST_BLOCKED, 0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dbt_flow.project.warehouse_words import advice
 from dbt_flow.records import NodeResult, utc_moment, utc_text
 from dbt_flow.run.labels import Labels
 from dbt_flow.run.tries import Tries
@@ -24,7 +25,7 @@ def result_of(info: Any, run: Any, labels: Labels, tries: Tries) -> NodeResult:
         finished=time_of(info.node_finished_at),
         seconds=round(float(run.execution_time), 4),
         thread=run.thread or None,
-        reason=tries.told(info.unique_id),
+        reason=_reason(run, tries.told(info.unique_id)),
         query=labels.query(info.unique_id, response, run.message or ""),
         failures=int(run.num_failures) if is_test and run.status != "skipped" else None,
         rows=int(rows) if isinstance(rows, (int, float)) and rows >= 0 and not is_statement else None,
@@ -34,3 +35,9 @@ def result_of(info: Any, run: Any, labels: Labels, tries: Tries) -> NodeResult:
 def time_of(text: str) -> str | None:
     """A time of dbt's, as we write times."""
     return utc_text(utc_moment(text)) if text else None
+
+
+def _reason(run: Any, told: str) -> str:
+    """What to do about a refusal of the warehouse's, after what was tried already."""
+    known = advice(run.message or "") if run.status == "error" else None
+    return "; ".join(part for part in (told, f"{known.what}: {known.hint}" if known else "") if part)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cuts import cutting, left_over, rows_of, write_project
+from cut_project import cutting, left_over, rows_of, write_project
 from servers.postgres import Database
 from shop import Shop
 
