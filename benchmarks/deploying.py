@@ -49,9 +49,12 @@ def write_fleet(folder: Path, dags: int, models: int) -> list[str]:
     write(folder, Shape(models=models, layers=10))
     (folder / "dags").mkdir(exist_ok=True)
     names = [f"m_{number:04d}" for number in range(models)]
+    files = {file.stem: file for file in (folder / "models").rglob("*.sql")}
+    for number, name in enumerate(names):
+        tag = f"{{{{ config(tags=['dag_{number % dags:03d}']) }}}}\n"
+        files[name].write_text(tag + files[name].read_text(), encoding="utf-8")
     for number in range(dags):
-        mine = names[number::dags]
-        text = f'owner: team\ntrigger: {{schedule: "{number % 60} 6 * * *"}}\nselect: [{", ".join(mine)}]\n'
+        text = f'owner: team\ntrigger: {{schedule: "{number % 60} 6 * * *"}}\nselect: tag:dag_{number:03d}\n'
         (folder / f"dags/dag_{number:03d}.yaml").write_text(text, encoding="utf-8")
     return names
 

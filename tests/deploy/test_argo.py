@@ -103,6 +103,7 @@ def test_one_models_sql_killed_in_the_middle_and_applied_again(argo: FrontDoor, 
             killed.append(at)
             for process in argo.shop.processes():
                 process.kill()
+            raise ConnectionAbortedError  # the request was never answered, and did nothing
 
     api.on_request = kill
     try:

@@ -52,13 +52,19 @@ def test_nothing_has_changed(door: FrontDoor, aws: Moto) -> None:
 
 
 def test_one_models_sql(door: FrontDoor, aws: Moto) -> None:
-    before = machines(aws)
+    """Only that DAG's code is uploaded anew. (AWS refuses to create a machine that is there, and Metaflow then updates it; moto
+    answers with the old one, so that its definition stays.)"""
+    before = {flow: packages(aws, flow) for flow in ("Nightly", "Chained")}
     change_sql(door.shop, "totals", "group by 1", "group by  1")
     assert door.apply() == {"nightly": "update"}
-    after = machines(aws)
-    assert after["shop.prod.Chained"] == before["shop.prod.Chained"]
-    assert after["shop.prod.Nightly"] != before["shop.prod.Nightly"], "another code package"
+    assert packages(aws, "Chained") == before["Chained"]
+    assert packages(aws, "Nightly") > before["Nightly"], "another code package"
     assert door.drift(code=0) == {}
+
+
+def packages(aws: Moto, flow: str) -> set[str]:
+    """The code packages of a flow, by their content's address."""
+    return set(aws.objects(f"metaflow/{flow}/data/"))
 
 
 def test_changed_by_hand_and_a_new_version(door: FrontDoor, aws: Moto) -> None:
