@@ -62,8 +62,11 @@ def shape_of(config: Mapping[str, Any]) -> Isolation | None:
 
 
 def namespace_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of Metaflow's ``@project``. Its options ``--production`` and ``--branch`` are not there for a decorator that
-    a mutator adds, neither at the launch nor in a pod: they travel with the Config."""
+    """The arguments of Metaflow's ``@project``.
+
+    Its options ``--production`` and ``--branch`` are not there for a decorator that a mutator adds, neither at the launch nor in
+    a pod: they travel with the Config.
+    """
     options = config.get("options") or {}
     found: dict[str, Any] = {"name": config["metaflow_project"]}
     if options.get("production"):
