@@ -260,7 +260,7 @@ def lines(backfill: Backfill, runs: Chunks, code: int) -> Iterator[tuple[str, st
     good = sum(known is not None and known.status == "success" for _, known in became)
     before = f", {runs.good_before} of them before" if runs.good_before else ""
     if code == 0:
-        yield f"✓ {backfill.dag}: all {total} chunks are good{before}", "bold green"
+        yield f"✓ {backfill.dag}: {f'all {total} chunks are' if total > 1 else 'its one chunk is'} good{before}", "bold green"
         return
     failed = [(chunk, known) for chunk, known in became if known is not None and known.status == "failed"]
     word = f"{len(failed)} of {total} chunks failed" if failed else (runs.stopped or "stopped")

@@ -53,7 +53,7 @@ class Days(Shop):
         return (sys.executable, "-m", "dbt_flow", *words)
 
     def ask(self, *words: str) -> Ran:
-        return self.start(*self.words(*words)).end()
+        return self.start(*self.words(*words)).end(within=600)  # several runs, and the machine may be busy
 
     def rows(self) -> dict[str, tuple[int, str]]:
         """For each day in ``daily``: how many rows, and with which ``as_of``."""

@@ -62,8 +62,11 @@ def test_a_failed_chunk_is_told_with_what_to_type_and_stops_no_other(days: Days,
     assert "dbt-flow card Daily/" in failed.stdout
     command = "dbt-flow backfill daily --from 2026-01-03 --to 2026-01-05 --chunk 1d --param region=east"
     assert f"mend it, then {command}" in failed.stdout
-    ended = [line.split()[1] for line in failed.stderr.splitlines() if line.startswith("[")]
-    assert ended == ["success", "failed", "success"]
+    ended = [line.split() for line in failed.stderr.splitlines() if line.startswith("[")]
+    assert [words[1] for words in ended] == ["success", "failed", "success"]
+    nodes = {node["id"]: node for node in days.kept(ended[1][3], "result.json")["nodes"]}
+    assert nodes["model.shop.daily"]["status"] == "error"
+    assert "Invalid Input Error: no " in nodes["model.shop.daily"]["message"]  # dbt's own word for it is ERROR
 
 
 def test_the_same_call_runs_only_what_has_no_good_result(days: Days, failed: Ran, mended: dict[str, Any]) -> None:
@@ -76,6 +79,10 @@ def test_the_same_call_runs_only_what_has_no_good_result(days: Days, failed: Ran
 
 def test_each_chunk_builds_its_own_days_with_its_own_parameter(days: Days, mended: dict[str, Any]) -> None:
     assert days.rows() == {f"2026-01-0{day}": (24, f"2026-01-0{day}") for day in (3, 4, 5)}
+    [log] = days.run_folder(mended["chunks"][0]["run"]).glob("attempt-*.jsonl")
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    of_daily = [("start" in line) for line in told if "daily" in (line.get("start") or line.get("end", {}).get("id", ""))[:20]]
+    assert of_daily == [True, False]  # dbt tells of each batch as of the model: one good batch is no good model
     tagged = days.told_by_metaflow(*(chunk["run"] for chunk in mended["chunks"]))
     assert all(f"backfill:{mended['backfill']}" in told["tags"] and told["successful"] for told in tagged.values())
 
@@ -109,7 +116,7 @@ def test_an_interruption_ends_cleanly_and_the_same_call_goes_on(own: Days) -> No
     assert "this backfill goes on in another process" in second.stderr
     started.process.send_signal(signal.SIGINT)
     stopped = started.end()
-    assert stopped.code == 130
+    assert stopped.code == 130, stopped.stderr
     assert "dbt-flow backfill by_event_time --from 2026-01-03 --to 2026-01-04" in stopped.stdout
     assert "Traceback" not in stopped.stderr
     assert own.none_left() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from rich.console import Console
+from rich.live import Live
 
 from dbt_flow.cli import main
+from dbt_flow.cli.chunk_display import Display
 from dbt_flow.errors import InputError
 from dbt_flow.plan.model import Plan
 from dbt_flow.plan.side_by_side import hindrance
@@ -18,6 +22,7 @@ from dbt_flow.records import Node
 from dbt_flow.settings import load_settings
 from dbt_flow.spec import Dag, load_dag
 from dbt_flow.spec.chunks import Over, cut, over
+from dbt_flow.state.backfills import Known
 
 
 @given(
@@ -107,6 +112,27 @@ def test_chunks_run_side_by_side_only_where_none_replaces_what_another_reads() -
     assert "view" in hindrance(plan("incremental", "view"), None, with_parameters=True)
     assert "table" in hindrance(plan("incremental", "table"), None, with_parameters=False)
     assert "holds x.duckdb" in hindrance(plan("incremental"), "/data/x.duckdb", with_parameters=False)
+
+
+def test_a_terminal_shows_how_far_chunks_and_their_nodes_are() -> None:
+    out = io.StringIO()
+    screen = Console(file=out, force_terminal=True, width=80, color_system=None)
+    first, second = cut(date(2026, 1, 1), date(2026, 1, 2), "1d")
+    with Live(console=screen, auto_refresh=False) as live:
+        display = Display(2, live, screen)
+        display.began(first)
+        display.heard(first, {"event": "plan", "nodes": [["a", "a", "model"], ["b", "b", "model"]]})
+        display.heard(first, {"event": "end"})
+        display.tick()
+        assert "0/2 chunks" in out.getvalue()
+        assert "2026-01-01  1/2 nodes" in out.getvalue()
+        display.ended(first, Known("X/1", "failed", "no table", 2.0))
+        display.began(second)
+        display.tick()
+    shown = out.getvalue()
+    assert "[1/2] failed    2026-01-01 X/1 2.0s: no table" in shown
+    assert "2026-01-02  0/… nodes" in shown
+    assert "1/2 chunks" in shown and "left" in shown
 
 
 @pytest.mark.parametrize(
