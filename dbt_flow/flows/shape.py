@@ -64,8 +64,8 @@ def shape_of(config: Mapping[str, Any]) -> Isolation | None:
 def namespace_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of Metaflow's ``@project``.
 
-    Its options ``--production`` and ``--branch`` are not there for a decorator that a mutator adds, neither at the launch nor in
-    a pod: they travel with the Config.
+    Its options ``--production`` and ``--branch`` are not there for a decorator that a mutator adds, neither at the launch nor
+    in a pod: they travel with the Config.
     """
     options = config.get("options") or {}
     found: dict[str, Any] = {"name": config["metaflow_project"]}

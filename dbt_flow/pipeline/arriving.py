@@ -32,7 +32,7 @@ def arrive(config: Mapping[str, Any], package: Path) -> dict[str, Any]:
     folder = package.absolute() / CARRIED
     found = {
         **config,
-        "root": str(folder / "root"),
+        "root": str(folder / "files"),
         "dbt_project": str(folder / facts["project"]),
         "profiles_dir": str(folder / "profiles"),
         "state": str(package.absolute() / ".dbt_flow"),

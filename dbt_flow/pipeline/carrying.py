@@ -2,7 +2,7 @@
 
 It travels in Metaflow's code package under ``carried/``, beside the flow file:
 
-- ``carried/root/``: ``dbt_flow.yml``, the DAG files, and what dbt reads of the dbt project (``carried/project/`` for one
+- ``carried/files/``: ``dbt_flow.yml``, the DAG files, and what dbt reads of the dbt project (``carried/project/`` for one
   outside): no target, logs, database, key file or ``.env``;
 - ``carried/profiles/profiles.yml``: the profile and target that are used, and no other;
 - ``carried/parsed.msgpack``: dbt's parse, sealed (:mod:`dbt_flow.project.sealing`): no value of a variable is in it;
@@ -56,8 +56,8 @@ def gather(job: Job, phase: Phase) -> Path:
     folder = _fresh_folder(job)
     into = folder / CARRIED
     inside = job.dbt_project.is_relative_to(job.root)
-    project = Path("root", job.dbt_project.relative_to(job.root)) if inside else Path("project")
-    _copy_root(job, into / "root")
+    project = Path("files", job.dbt_project.relative_to(job.root)) if inside else Path("project")
+    _copy_root(job, into / "files")
     for file in project_files(job.dbt_project):
         _copy(file, into / project / file.relative_to(job.dbt_project))
     _write(into / "profiles" / "profiles.yml", _one_profile(profiles, name, used))

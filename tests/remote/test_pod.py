@@ -120,8 +120,8 @@ def test_nothing_secret_travels_or_rests(far: Far, ran: tuple[Cluster, Ended]) -
 
             opened[f"artifact {number}"] = gzip.decompress(package)
     names = " ".join(opened)
-    assert "carried/root/models/report.sql" in names and "result.json" in names
-    assert "carried/root/.env" not in names and ".duckdb" not in names
+    assert "carried/files/models/report.sql" in names and "result.json" in names
+    assert "carried/files/.env" not in names and ".duckdb" not in names
     for said in (TOKEN, PASSWORD, "in-a-file-that-must-stay", "of-no-business-of-this-run"):
         assert [name for name, value in opened.items() if said.encode() in value] == []
 

@@ -57,4 +57,4 @@ def test_the_last_pod_settles_the_run_of_all(ran: tuple[Moto, dict[str, Ended]])
 def test_a_pod_knows_the_seeds_where_they_are_there(ran: tuple[Moto, dict[str, Ended]]) -> None:
     _, ended = ran
     assert "seed.shop.orders" in ended["start"].said
-    assert Path(ended["start"].folder / "carried/root/seeds/orders.csv").is_file()
+    assert Path(ended["start"].folder / "carried/files/seeds/orders.csv").is_file()
