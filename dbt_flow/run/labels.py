@@ -11,14 +11,11 @@ them: a query tag in a node's context that dbt-snowflake sends with the statemen
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from dbt.adapters.factory import get_adapter
 
-_QUERY_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_IN_MESSAGE = re.compile(rf"\b\d{{6}} \(\w+\): ({_QUERY_ID})\b")
 _DBTS_OWN = (None, "", "dbt")
 _LONGEST_NAME = 63  # bytes of PostgreSQL's application_name
 _LONGEST_TAG = 2000
@@ -34,9 +31,10 @@ class Labels:
         self._page = ""
         self._warehouses: dict[str, str] = {}
         self._own: frozenset[str] = frozenset()
+        self._failed: dict[str, str] = {}
 
     def put(self, config: Any, manifest: Any) -> None:
-        """Label every query that dbt sends from now on; before it has opened a connection."""
+        """Label every query that dbt sends from now on, and note which ones fail; before it has opened a connection."""
         credentials = config.credentials
         if not self._label or credentials.type not in ("postgres", "snowflake"):
             return
@@ -54,20 +52,19 @@ class Labels:
         }
         if credentials.query_tag:
             self._facts["tag"] = credentials.query_tag
-            return
-        self._own = frozenset(key for key, found in configs.items() if found.get("query_tag"))
-        credentials.query_tag = self._tag(None)  # what dbt asks between nodes
+        else:
+            self._own = frozenset(key for key, found in configs.items() if found.get("query_tag"))
+            credentials.query_tag = self._tag(None)  # what dbt asks between nodes
         self._with_each_statement(get_adapter(config).connections)
 
     def query(self, node: str, response: Mapping[str, Any], message: str) -> dict[str, Any] | None:
         """What to know of a node's last query: ``id``, ``warehouse``, ``tag``, ``link``; None where the warehouse has no ids.
 
-        :param message: of a query that failed it is the message that bears the id.
+        :param message: what dbt says of the node.
         """
         if not self._facts:
             return None
-        said = _IN_MESSAGE.search(message)
-        key = str(response.get("query_id") or (said[1] if said else ""))
+        key = str(response.get("query_id") or (self._failed.get(node, "") if message else ""))
         if not key:
             return None
         tag = self._facts.get("tag") or (None if node in self._own else self._tag(node))
@@ -93,10 +90,14 @@ class Labels:
 
                 def tagged(*words: Any, **more: Any) -> Any:
                     node = str(connection.name or "")
-                    if node not in self._own:
+                    if node not in self._own and "tag" not in self._facts:
                         tag = self._tag(node if "." in node else None)
                         more["_statement_params"] = {"QUERY_TAG": tag, **(more.get("_statement_params") or {})}
-                    return execute(*words, **more)
+                    try:
+                        return execute(*words, **more)
+                    except Exception as error:  # dbt passes its words on, and not the id
+                        self._failed[node] = str(getattr(error, "sfqid", None) or "")
+                        raise
 
                 made.execute = tagged
                 return made

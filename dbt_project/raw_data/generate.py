@@ -1,8 +1,9 @@
-"""Make the raw data of the freight example and load it into DuckDB.
+"""Make the raw data of the freight example and load it into DuckDB or PostgreSQL.
 
     python dbt_project/raw_data/generate.py                       # today's extract
     python dbt_project/raw_data/generate.py --as-of 2026-11-20    # the same bytes every time
     python dbt_project/raw_data/generate.py --break not_null      # see what a failure blocks
+    python dbt_project/raw_data/generate.py --target postgres     # into PostgreSQL; few rows with --scale 0.02
 
 Two years of a trucking marketplace up to (not including) the as-of date, with fraud
 rings in it. The data as of the next day is the same data plus a day.
@@ -82,6 +83,23 @@ def load(database: Path, folder: Path, absent: set[str]) -> None:
         connection.commit()
 
 
+def _load(target: str, database: Path, folder: Path, absent: set[str]) -> str:
+    """Load the files for a target of the profile; gives where they are now.
+
+    :raises ConnectionError: PostgreSQL does not let us in.
+    """
+    if target == "dev":
+        load(database, folder, absent)
+        return str(database)
+    import psycopg2  # noqa: PLC0415 - only for who has the extra
+    from raw_postgres import load_postgres  # noqa: PLC0415
+
+    try:
+        return load_postgres(folder, absent)
+    except psycopg2.OperationalError as error:
+        raise ConnectionError(str(error).strip()) from error
+
+
 @contextmanager
 def csv_folder(wanted: Path | None) -> Iterator[Path]:
     """The folder asked for, or one that is gone afterwards."""
@@ -117,6 +135,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--duckdb", type=Path, metavar="PATH", help="[FREIGHT_DUCKDB_PATH, else dbt_project/freight.duckdb]")
+    add("--target", choices=("dev", "postgres"), default="dev", help="the profile's target to load for [dev, on DuckDB]")
     add("--as-of", type=date.fromisoformat, metavar="DATE", help="first day not in the data [today, UTC]")
     add("--loaded-at", type=timestamp, metavar="TS", help="value of _loaded_at, UTC [05:00 on the as-of date]")
     add("--seed", type=int, default=7, metavar="N", help="another number is another world [7]")
@@ -137,17 +156,17 @@ def main() -> int:
     try:
         with csv_folder(options.csv) as folder:
             write_csv(tables, folder, landed, options.faults)
-            load(database, folder, missing(options.faults))
+            where = _load(options.target, database, folder, missing(options.faults))
     except duckdb.IOException as error:
-        print(
-            f"cannot write {database}: {error}\nClose whatever has the file open, then try again.",
-            file=sys.stderr,
-        )
+        print(f"cannot write {database}: {error}\nClose whatever has the file open, then try again.", file=sys.stderr)
+        return 1
+    except ConnectionError as error:
+        print(f"cannot load PostgreSQL: {error}\nSet FREIGHT_POSTGRES_HOST, _PORT, _USER, _DATABASE.", file=sys.stderr)
         return 1
     for name, rows in tables.items():
         print(f"{len(rows):>9,}  raw.{name}")
     broken = f", broken: {', '.join(options.faults)}" if options.faults else ""
-    print(f"as of {as_of} into {database} in {time.monotonic() - started:.1f} s{broken}")
+    print(f"as of {as_of} into {where} in {time.monotonic() - started:.1f} s{broken}")
     return 0
 
 
