@@ -15,9 +15,12 @@ from servers.snow_gate import gate
 from warehouse_shop import open_on
 
 from dbt_flow.errors import ProjectError
+from dbt_flow.plan.making import make_plan
 from dbt_flow.project.connecting import connected
 from dbt_flow.project.place import DbtProject
 from dbt_flow.project.warehouse_words import advice
+from dbt_flow.records import Facts, Node, NodeResult, RunResult, Target
+from dbt_flow.report.card import card_document, render
 from dbt_flow.run.labels import snowsight
 
 
@@ -133,6 +136,18 @@ def test_each_query_bears_dag_run_and_node(a_snow: Callable[[], Snow], fakesnow_
     assert bad["status"] == "error"
     assert bad["query"]["id"] == "01b2c3d4-0000-1111-2222-333344445555", "of a failed query the message tells it"
     assert bad["reason"].startswith("a grant is missing: grant what the message names")
+
+
+def test_the_card_leads_to_the_query_of_a_failure() -> None:
+    link = "https://app.snowflake.com/acme/main/#/compute/history/queries/01b2/detail"
+    query = {"id": "01b2", "warehouse": "SMALL", "tag": '{"dag":"few"}', "link": link}
+    node = Node("model.shop.slow", "model", "slow", "shop", "models/slow.sql")
+    plan = make_plan("few", "shop", Target("dev", "snowflake", "dev"), Facts((node,), (), (), {}), vars={})
+    failed = NodeResult(node.id, "error", message="no", query=query)
+    result = RunResult("few", "Few", "Few/1", "failed", "one failed", "dev", "2026-11-21T06:00:00Z", nodes=(failed,))
+    page = render(card_document(plan, result))
+    assert f'href="{link}"' in page
+    assert "on SMALL" in page
 
 
 def test_where_a_query_is_shown() -> None:
