@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -19,14 +20,17 @@ from dbt_flow.spec import Dag
 from dbt_flow.state.runs import RunRecord, RunRef
 
 
+STALE = re.compile(r"stale sources: raw\.landed \(loaded 3\.\d h ago\)")
+
+
 def test_stale_sources_fail_the_run_with_the_line_and_the_sources(shop: Shop) -> None:
     land(shop, 3)
     ran = shop.run("strict")
     assert (ran.code, ran.json["status"], ran.json["error"]["code"]) == (1, "failed", "stale-sources")
-    assert ran.json["error"]["message"] == "stale sources: raw.landed (loaded 3.0 h ago)"
+    assert STALE.fullmatch(ran.json["error"]["message"])
     assert (ran.json["error"]["file"], ran.json["error"]["line"]) == ("dags/strict.yaml", 4)
     assert ran.statuses == {"stg_landed": "skipped"}
-    assert ran.node("stg_landed")["reason"] == "stale sources: raw.landed (loaded 3.0 h ago)"
+    assert STALE.fullmatch(ran.node("stg_landed")["reason"])
     [decision] = shop.kept(ran.json["run"], "decisions-0.json")
     assert decision["decision"] == "skip"
     kept = shop.kept(ran.json["run"], "sources.json")
@@ -79,9 +83,8 @@ def test_waiting_grows_leaves_the_file_alone_and_has_an_end(shop: Shop, monkeypa
         prepared = prepare(job, folder, said.append)
         fresh.require_fresh(prepared, record, "a test", said.append, sleep)
         assert slept == [20.0, 30.0, 45.0]
-        assert any(
-            "waiting for fresh sources: raw.landed (loaded 3.0 h ago); the next look is in 30 s" in line for line in said
-        )
+        waits = re.compile(r"waiting for fresh sources: raw\.landed \(loaded 3\.\d h ago\); the next look is in 30 s")
+        assert any(waits.search(line) for line in said)
         land(shop, 3)
         monkeypatch.setattr(fresh, "WAIT_AT_MOST", 10.0)
         with pytest.raises(RunFailed, match="stale sources after 0 minutes of waiting"):
