@@ -81,6 +81,7 @@ _read_before: dict[str | None, dict[str, Any]] = {}
 
 def _job(settings: Settings, path: str) -> dict[str, Any]:
     job = Job.of(settings, load_dag(settings, path), Options.from_environment())
+    _deployable(job.dag)  # before dbt is asked, and anything gathered
     carry(job)
     remote = vars(settings.destinations.remote)
     return {**job.to_dict(), "isolation": isolation_of(job, command()), "remote": {key: remote[key] for key in sorted(remote)}}
@@ -110,21 +111,18 @@ def _read(text: str) -> dict[str, Any]:
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        config = _read(text)
-        _deployable(config)
-        return config
+        return _read(text)
     except DbtFlowError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
 
 
-def _deployable(config: Mapping[str, Any]) -> None:
+def _deployable(dag: Dag) -> None:
     """What the scheduler that is deployed to cannot express is refused, never lost."""
     scheduler = command()
-    if config and scheduler in SCHEDULERS:
-        found = refused_by(Dag.from_dict(_plain(config["dag"])), scheduler)
-        if found:
-            raise Refusals(found)
+    found = refused_by(dag, scheduler) if scheduler in SCHEDULERS else []
+    if found:
+        raise Refusals(found)
 
 
 # ---- the flow
