@@ -33,7 +33,7 @@ ONE_FILE = [
     ("misspelt", "ownr: team\n", "unknown-key", 1, 1, "did you mean owner?"),
     ("misspelt_deep", G + "trigger: {shedule: '0 6 * * *'}\n", "unknown-key", 2, 11, "did you mean schedule?"),
     ("misspelt_param", G + "params: {as_of: {type: date, defalt: today}}\n", "unknown-key", 2, 30, "did you mean default?"),
-    ("not_close", G + "zzzzzz: 1\n", "unknown-key", 2, 1, "the keys are: name, owner"),
+    ("not_close", G + "zzzzzz: 1\n", "unknown-key", 2, 1, "the keys are: name, version, owner"),
     ("no_owner", "select: a\n", "missing-key", 1, 1, "write owner:"),
     ("no_type", G + "params:\n  as_of: {default: today}\n", "missing-key", 3, 3, "write type:"),
     ("number_key", G + "vars: {1: x}\n", "wrong-type", 2, 8, '"1"'),
