@@ -19,7 +19,6 @@ from dbt_flow.records import utc_moment
 from dbt_flow.spec import Dag
 from dbt_flow.state.runs import RunRecord, RunRef
 
-
 STALE = re.compile(r"stale sources: raw\.landed \(loaded 3\.\d h ago\)")
 
 
@@ -69,7 +68,7 @@ def test_waiting_grows_leaves_the_file_alone_and_has_an_end(shop: Shop, monkeypa
     land(shop, 3)
     written = {"owner": "x", "select": "stg_landed", "require_fresh": {"select": "source:raw", "otherwise": "wait"}}
     dag = Dag.from_dict({"version": 1, "name": "patient", "file": "x.yaml", "keys": written, "places": {}})
-    job = Job(dag, shop.folder, "shop", shop.folder, shop.state, shop.folder)
+    job = Job(dag, shop.folder, "shop", shop.folder, shop.state, profiles_dir=shop.folder)
     record = RunRecord(job.store, RunRef("dev", "patient", "1"))
     said: list[str] = []
     slept: list[float] = []

@@ -185,7 +185,7 @@ class Yard:
         keys = {"owner": "x", "select": select, "vars": self.vars, "reuse": reuse}
         dag = Dag.from_dict({"version": 1, "name": dag_name, "file": "x.yaml", "keys": keys, "places": {}})
         state = self.folder / ".dbt_flow"
-        job = Job(dag, self.folder, "yard", self.folder, state, self.folder, options=options)
+        job = Job(dag, self.folder, "yard", self.folder, state, profiles_dir=self.folder, options=options)
         with target_folder(job) as folder, self.locked(target):
             prepared = prepare(job, folder, lambda _: None)
             judged = judge_reuse(prepared, decide(prepared.plan), dag.vars, lambda _: None)

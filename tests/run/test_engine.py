@@ -24,6 +24,7 @@ parsed = parse(DbtProject(folder, folder), folder / "cache", folder / "tgt")
 nodes = frozenset(parsed.manifest.nodes)
 
 class Kept:
+    step = ""
     def node_started(self, *a): pass
     def node_ended(self, *a): pass
 
