@@ -16,8 +16,6 @@ from dbt_flow.project.macro_uses import MacroUses
 from dbt_flow.project.parsing import parse
 from dbt_flow.project.place import DbtProject
 from dbt_flow.records import Facts, Node, NodeResult, Target
-from dbt_flow.settings import Flags, load_settings
-from dbt_flow.spec import load_fleet
 
 NEVER = {
     "the_time": ("select '{{ run_started_at }}' as x", "it uses run_started_at"),
@@ -56,17 +54,6 @@ def test_what_is_never_reused_says_why(tmp_path: Path, monkeypatch: pytest.Monke
     said = {name: found[name].never for name in models}
     assert {name: why for name, why in said.items() if name in FINE} == dict.fromkeys(FINE, "")
     assert {name: why for name, (_, why) in NEVER.items() if not said[name].startswith(why)} == {}, said
-
-
-@pytest.mark.parametrize("key", ["reuse: unchanged", "require_fresh: source:x"])
-def test_what_steps_of_their_own_cannot_do_yet_is_refused(tmp_path: Path, key: str) -> None:
-    (tmp_path / "dags").mkdir()
-    (tmp_path / "dags/both.yaml").write_text(f"owner: x\nselect: y\nisolate: all\n{key}\n")
-    (tmp_path / "dbt_flow.yml").write_text("")
-    (tmp_path / "dbt_project.yml").write_text("name: p\n")
-    [error] = load_fleet(load_settings(Flags(root=str(tmp_path)))).errors
-    assert (error.code, error.place and error.place.line) == ("bad-value", 4)
-    assert "isolate" in error.message
 
 
 def test_vars_are_read_from_the_code_or_all_of_them() -> None:
