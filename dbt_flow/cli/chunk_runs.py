@@ -20,7 +20,7 @@ from dbt_flow.cli.chunk_display import Lines, screen_for
 from dbt_flow.cli.watching import exit_code, not_started
 from dbt_flow.errors import DbtFlowError, StateError
 from dbt_flow.launch import Launch, Running, forget, keep_log
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.plan.side_by_side import hindrance
 from dbt_flow.records import RunResult, flow_name
 from dbt_flow.settings import Settings

@@ -132,7 +132,7 @@ def destroy(context: Context, /, names: tuple[str, ...], yes: bool, as_json: boo
 def _opened(settings: Settings, target: str | None, branch: str | None) -> tuple[Any, Any]:
     """The scheduler, and the ledger of what was applied to it."""
     from dbt_flow.deploy.ledger import Ledger
-    from dbt_flow.deploy.model import Space
+    from dbt_flow.deploy.nouns import Space
     from dbt_flow.deploy.schedulers import TARGETS, scheduler_for
     from dbt_flow.state.places import store_of
 

@@ -15,7 +15,7 @@ from dbt_flow.errors import InputError
 if TYPE_CHECKING:
     from dbt_flow.deploy.applying import Done
     from dbt_flow.deploy.drifting import Drift
-    from dbt_flow.deploy.model import Space
+    from dbt_flow.deploy.nouns import Space
     from dbt_flow.deploy.planning import DeployPlan
     from dbt_flow.deploy.schedulers import Scheduler
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import yaml
 
-from dbt_flow.cli.starter import dag_text, pre_commit, shown, workflow, write_new, write_schema
+from dbt_flow.cli.first_files import dag_text, pre_commit, shown, workflow, write_new, write_schema
 from dbt_flow.cli.terminal import Context
 from dbt_flow.errors import InputError, ProjectError
 from dbt_flow.settings import DBT_PROJECT_FILE, SETTINGS_FILE, find_root, metaflow_project

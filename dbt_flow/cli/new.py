@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dbt_flow.cli.completing import SELECTION, SELECTOR
+from dbt_flow.cli.first_files import dag_text, shown, write_new, write_schema
 from dbt_flow.cli.init import user
-from dbt_flow.cli.starter import dag_text, shown, write_new, write_schema
 from dbt_flow.cli.terminal import DAG, Context, console, emit_json
 from dbt_flow.errors import DbtFlowError, InputError, Refusals, flatten
 from dbt_flow.settings import Settings
@@ -21,7 +21,7 @@ from dbt_flow.spec.schema import FILE as SCHEMA_FILE
 
 if TYPE_CHECKING:
     from dbt_flow.pipeline.proposing import Desk, Offer
-    from dbt_flow.plan.model import Plan
+    from dbt_flow.plan.planned import Plan
 
 _SHOWN = 25  # proposals that the text shows
 

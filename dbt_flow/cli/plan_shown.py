@@ -13,7 +13,7 @@ from dbt_flow.spec import Dag
 if TYPE_CHECKING:
     from dbt_flow.pipeline.forecast import Forecast
     from dbt_flow.pipeline.foreseen import Foreseen
-    from dbt_flow.plan.model import Decision
+    from dbt_flow.plan.planned import Decision
     from dbt_flow.records import Node
 
 _SHOWN = 200  # rows of one table

@@ -95,7 +95,7 @@ def _beside(settings: Settings, result: RunResult, plan: Any) -> Any:
 
 def plan_and_card(settings: Settings, result: RunResult) -> tuple[Any, str | None]:
     """The run's plan, None when it had none, and its card's path as a person would type it."""
-    from dbt_flow.plan.model import Plan
+    from dbt_flow.plan.planned import Plan
     from dbt_flow.state.runs import RunRecord, RunRef
 
     store = store_of(settings)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dbt_flow.deploy.ledger import Ledger, whoami
-from dbt_flow.deploy.model import Applied, Seen, Space, Wanted
+from dbt_flow.deploy.nouns import Applied, Seen, Space, Wanted
 from dbt_flow.deploy.planning import CREATE, REMOVE, SAME, UPDATE, Action, DeployPlan, known, make_plan, moved
 from dbt_flow.deploy.schedulers import Phase, Scheduler
 from dbt_flow.errors import DbtFlowError, InputError, Refusals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dbt_flow.deploy.model import Applied, Wanted, family_of
+from dbt_flow.deploy.nouns import Applied, Wanted, family_of
 from dbt_flow.errors import DbtFlowError, InputError
 
 

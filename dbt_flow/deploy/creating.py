@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dbt_flow.deploy.model import Space, Wanted
+from dbt_flow.deploy.nouns import Space, Wanted
 from dbt_flow.errors import Place, RunFailed
 from dbt_flow.launch import command_line, environment
 from dbt_flow.settings import Settings

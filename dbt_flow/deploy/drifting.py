@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbt_flow.deploy.ledger import Ledger
-from dbt_flow.deploy.model import Applied, Seen
+from dbt_flow.deploy.nouns import Applied, Seen
 from dbt_flow.deploy.planning import edits, known
 from dbt_flow.deploy.schedulers import Phase, Scheduler
 

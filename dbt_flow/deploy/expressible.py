@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dbt_flow.deploy.model import Wanted
+from dbt_flow.deploy.nouns import Wanted
 from dbt_flow.errors import DbtFlowError, InputError
 from dbt_flow.spec.schedulers import SCHEDULERS, refused_by
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from dbt_flow.deploy.model import Applied, Space
+from dbt_flow.deploy.nouns import Applied, Space
 from dbt_flow.errors import StateError
 from dbt_flow.records import check_version, utc_moment, utc_text
 from dbt_flow.state.store import Store, encode, get_json, put_json

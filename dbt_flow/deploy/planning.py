@@ -8,7 +8,7 @@ from typing import Any
 
 from dbt_flow.deploy.contract import broken_by
 from dbt_flow.deploy.ledger import Ledger
-from dbt_flow.deploy.model import PARTS, Applied, Seen, Space, Wanted, digest, family_of
+from dbt_flow.deploy.nouns import PARTS, Applied, Seen, Space, Wanted, digest, family_of
 from dbt_flow.deploy.schedulers import Phase, Scheduler
 from dbt_flow.deploy.wanted import CHANGES, READS, everything
 from dbt_flow.errors import DbtFlowError, InputError

@@ -9,7 +9,7 @@ from typing import Any
 
 from metaflow import metaflow_config
 
-from dbt_flow.deploy.model import Wanted, digest
+from dbt_flow.deploy.nouns import Wanted, digest
 from dbt_flow.errors import DbtFlowError, InputError
 from dbt_flow.pipeline.carrying import profile_refusals, profiles_file, state_refusals
 from dbt_flow.pipeline.job import Job

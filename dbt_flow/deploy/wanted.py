@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dbt_flow import __version__
-from dbt_flow.deploy.model import Input, Wanted, digest
+from dbt_flow.deploy.nouns import Input, Wanted, digest
 from dbt_flow.errors import DbtFlowError, InputError, Place
 from dbt_flow.launch import read_flow
 from dbt_flow.pipeline.prepare import Phase, Prepared, parse_fleet, plan_of

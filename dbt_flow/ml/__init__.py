@@ -6,8 +6,8 @@
 - :func:`note_model` and :func:`note_deployment` write down what became of it, for ``dbt-flow trace``.
 """
 
-from dbt_flow.ml.building import dbt
-from dbt_flow.ml.contract import needs
+from dbt_flow.ml.dbt_steps import dbt
+from dbt_flow.ml.needed import needs
 from dbt_flow.ml.notes import note_deployment, note_model
 from dbt_flow.ml.receipts import receipt
 

@@ -14,7 +14,7 @@ from metaflow import UserStepDecorator, current
 from metaflow.exception import MetaflowException
 
 from dbt_flow.errors import RunFailed
-from dbt_flow.pipeline.words import standing_of
+from dbt_flow.pipeline.phrases import standing_of
 from dbt_flow.plan.needs import ATTRIBUTE, Contract, judge
 from dbt_flow.settings import load_settings
 from dbt_flow.state.places import store_of

@@ -21,8 +21,8 @@ from dbt_flow.ml.guard import MayNotRead, changed, not_met
 from dbt_flow.ml.notes import note_read
 from dbt_flow.ml.readers import TRAVELLERS, library, open_reader
 from dbt_flow.ml.reading import Ask, CannotTravel, Form, Found, Place, Reader
+from dbt_flow.pipeline.phrases import standing_of
 from dbt_flow.pipeline.receipt import Receipt, receipt_of_run
-from dbt_flow.pipeline.words import standing_of
 from dbt_flow.plan.needs import Contract, Word, judge, still_as_chosen, too_old
 from dbt_flow.project.place import DbtProject
 from dbt_flow.settings import load_settings

@@ -28,7 +28,7 @@ from dbt_flow.pipeline.job import PRINT_METRICS, Job
 from dbt_flow.pipeline.live import LiveCard
 from dbt_flow.pipeline.receipt import MISSING_VARIABLE, keep_receipt, revision_of
 from dbt_flow.pipeline.settle import Ending, Sink, card_extra, keep_run_results, tell
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import FAILED, REUSED, RUNNING, NodeResult, RunResult, utc_text
 from dbt_flow.report.card import card_document, render
 from dbt_flow.report.lateness import DeadlineWatch

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import RUNNING, SUCCESS, RunResult, flow_name, utc_moment, utc_text
 from dbt_flow.report.deadlines import Progress as Done
 from dbt_flow.report.deadlines import at_risk, deadlines

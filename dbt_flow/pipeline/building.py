@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from dbt_flow.plan.model import Plan
 from dbt_flow.plan.paths import ranks
+from dbt_flow.plan.planned import Plan
 from dbt_flow.project.parsing import Parsed
 from dbt_flow.run.recorder import Recorder
 from dbt_flow.state.durations import usual_durations

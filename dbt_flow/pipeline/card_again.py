@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.settle import Ending, card_extra, complete, judge, keep_run_results, plan_kept
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import FAILED, RUNNING, RunResult, flow_name, utc_text
 from dbt_flow.report.card import card_document, render
 from dbt_flow.state.runs import Attempt, RunRecord

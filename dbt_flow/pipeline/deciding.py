@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.fresh import require_fresh
 from dbt_flow.pipeline.prepare import Prepared, prepare, target_folder
-from dbt_flow.pipeline.reuse import Judged, judge_reuse, keep_made, known_of
+from dbt_flow.pipeline.reusing import Judged, judge_reuse, keep_made, known_of
 from dbt_flow.pipeline.upstream import explain_missing, read_from_others
-from dbt_flow.plan.model import Decision
+from dbt_flow.plan.planned import Decision
 from dbt_flow.run.lock import database_lock
 
 if TYPE_CHECKING:

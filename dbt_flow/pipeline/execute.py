@@ -20,12 +20,12 @@ from dbt_flow.pipeline.fresh import require_fresh, stale_decision
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.overlap import alone
 from dbt_flow.pipeline.prepare import Prepared, prepare, target_folder, why
-from dbt_flow.pipeline.reuse import Judged, judge_reuse, keep_made
+from dbt_flow.pipeline.reusing import Judged, judge_reuse, keep_made
 from dbt_flow.pipeline.settle import Ending, complete, judge
 from dbt_flow.pipeline.softened import soften, told_softened
 from dbt_flow.pipeline.upstream import deferred, explain_missing, with_upstream
 from dbt_flow.plan.decide import decide
-from dbt_flow.plan.model import Decision, Plan
+from dbt_flow.plan.planned import Decision, Plan
 from dbt_flow.plan.reuse import withheld
 from dbt_flow.project.refusals import refusal
 from dbt_flow.records import SKIPPED, SUCCESS, NodeResult

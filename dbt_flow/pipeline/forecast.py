@@ -14,11 +14,11 @@ from dbt_flow.pipeline.compiling import shape_of
 from dbt_flow.pipeline.isolation import Isolation
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.prepare import Phase, Prepared, prepare, target_folder, why
-from dbt_flow.pipeline.reuse import judge_reuse
+from dbt_flow.pipeline.reusing import judge_reuse
 from dbt_flow.pipeline.step_costs import known_costs
 from dbt_flow.pipeline.upstream import builders, missing_hint, missing_upstream, read_from_others
 from dbt_flow.plan.decide import decide
-from dbt_flow.plan.model import Decision, Plan
+from dbt_flow.plan.planned import Decision, Plan
 from dbt_flow.run.lock import database_lock
 
 

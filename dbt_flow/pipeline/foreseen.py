@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from dbt_flow.pipeline.forecast import Forecast
 from dbt_flow.pipeline.job import Job
-from dbt_flow.plan.model import Plan
 from dbt_flow.plan.paths import critical_path
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import SUCCESS
 from dbt_flow.report.alerts import notice_routes, page_routes
 from dbt_flow.report.deadlines import deadlines

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dbt_flow.errors import DbtFlowError, ProjectError, RunCancelled, RunFailed
 from dbt_flow.pipeline.prepare import Phase, Prepared
-from dbt_flow.project.fresh import Looked, source_freshness
+from dbt_flow.project.source_ages import Looked, source_freshness
 from dbt_flow.run.lock import database_lock
 from dbt_flow.state.runs import RunRecord
 

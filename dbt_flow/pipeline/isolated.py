@@ -27,7 +27,7 @@ from dbt_flow.pipeline.opening import open_run, refusal_in
 from dbt_flow.pipeline.settle import Ending, Sink, complete, judge
 from dbt_flow.pipeline.softened import told_softened
 from dbt_flow.pipeline.step_costs import learn_costs
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.plan.reuse import withheld
 from dbt_flow.plan.waves import END, ISOLATED, START, FlowStep
 from dbt_flow.records import CANCELLED, SKIPPED, SUCCESS, NodeResult, utc_moment, utc_text

@@ -18,7 +18,7 @@ import psutil
 from dbt_flow.errors import StateError
 from dbt_flow.pipeline.job import Job
 from dbt_flow.plan.decide import decide
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.plan.waves import END, ISOLATED, START, WARM, FlowStep
 from dbt_flow.records import Record
 from dbt_flow.spec.model import Resources

@@ -16,7 +16,7 @@ from dbt_flow.errors import DbtFlowError, ProjectError, Refusals
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.softened import without_excluded
 from dbt_flow.plan.making import make_plan
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.project.at_parse import parameters_at_parse
 from dbt_flow.project.by_time import microbatch_models
 from dbt_flow.project.facts_of import facts

@@ -16,8 +16,8 @@ from typing import Any
 
 from dbt_flow import redact
 from dbt_flow.errors import DbtFlowError, StateError
-from dbt_flow.plan.model import Plan
 from dbt_flow.plan.needs import troubles
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import RECORD_VERSION, REUSED, NodeResult, RunResult, flow_name
 from dbt_flow.state.runs import RunRecord, find_run, find_runs
 from dbt_flow.state.store import Store

@@ -15,8 +15,8 @@ from dbt_flow.errors import DbtFlowError, RunCancelled, RunFailed, flatten
 from dbt_flow.metaflow_seam import CardStore
 from dbt_flow.pipeline.backdrop import backdrop
 from dbt_flow.pipeline.receipt import keep_receipt
-from dbt_flow.plan.causes import blockers
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.change_causes import blockers
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import (
     CANCELLED,
     FAILED,

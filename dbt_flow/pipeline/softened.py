@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbt_flow.errors import ProjectError
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import TEST_TYPES, RunResult
 from dbt_flow.spec import Dag
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.prepare import Phase, Prepared, parse_fleet, planned
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.project.parsing import Parsed, parse
 from dbt_flow.project.relations import missing_relations
 from dbt_flow.project.selecting import select

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from dbt_flow.plan.model import Decision, Plan
+from dbt_flow.plan.planned import Decision, Plan
 
 PAST = {"skipped": "was skipped", "cancelled": "was cancelled", "lost": "was lost", "fail": "failed", "error": "failed"}
 """A status of an earlier run, in words."""

@@ -13,8 +13,8 @@ from typing import Any
 import networkx as nx
 
 from dbt_flow.plan.gates import WAITING, gates_in, type_of
-from dbt_flow.plan.model import Plan
-from dbt_flow.plan.steps import make_steps
+from dbt_flow.plan.planned import Plan
+from dbt_flow.plan.step_cuts import make_steps
 from dbt_flow.records import TEST_TYPES, Facts, Node, Target
 
 

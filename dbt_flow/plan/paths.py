@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 
 
 def ranks(plan: Plan, seconds: Mapping[str, float]) -> Mapping[str, float]:

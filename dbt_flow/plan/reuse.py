@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from dbt_flow.plan.model import Decision, Plan
+from dbt_flow.plan.planned import Decision, Plan
 from dbt_flow.records import BLOCKING, REUSED, SKIPPED, TEST_TYPES, NodeResult, Record, Stamp, Subject
 
 CHANGED: Mapping[str, str] = {

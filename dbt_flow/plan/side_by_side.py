@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 
 
 def hindrance(plan: Plan, database: str | None, with_parameters: bool) -> str:

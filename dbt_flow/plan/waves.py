@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
-from dbt_flow.plan.model import Step
+from dbt_flow.plan.planned import Step
 from dbt_flow.records import Record
 
 START, END = "start", "end"

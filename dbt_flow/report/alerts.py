@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import FAILED, RUN_CANCELLED, SUCCESS, Node, NodeResult, RunResult, utc_moment, utc_text
 from dbt_flow.redact import document as redacted
 from dbt_flow.report.causes import CANCELLED_KIND, LOST_KIND, Cause, owner_of, root_causes

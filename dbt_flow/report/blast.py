@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.report.causes import FAILED_KIND, Cause
 from dbt_flow.report.extra import CardExtra, Waiting
 from dbt_flow.report.words import one_line

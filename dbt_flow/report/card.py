@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from dbt_flow.errors import CODES
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import RUNNING, NodeResult, RunResult
 from dbt_flow.report.causes import Cause, complete_results, root_causes
 from dbt_flow.report.drawing import MOST_NODES, MOST_NODES_FAILED, drawing

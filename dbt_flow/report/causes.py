@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import CANCELLED, LOST, RUNNING, SKIPPED, Node, NodeResult, RunResult
 from dbt_flow.report.words import count, name_of, one_line, plain_message
 

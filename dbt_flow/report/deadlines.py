@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from dbt_flow.plan.model import Plan
 from dbt_flow.plan.paths import critical_path
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import SUCCESS, RunResult
 from dbt_flow.report.rules import Rules
 from dbt_flow.report.words import duration, moment

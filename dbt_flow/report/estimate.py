@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from statistics import median
 
-from dbt_flow.plan.model import Plan
 from dbt_flow.plan.paths import ranks
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import NodeResult
 from dbt_flow.report.words import moment
 

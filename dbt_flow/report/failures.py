@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import Node, NodeResult, RunResult
 from dbt_flow.report.blast import blast, hit_by
 from dbt_flow.report.causes import FAILED_KIND, Cause, owner_rule

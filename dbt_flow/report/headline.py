@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import FAILED, GOOD, REUSED, RUN_CANCELLED, RUNNING, SKIPPED, SUCCESS, NodeResult, RunResult, utc_text
 from dbt_flow.report.causes import FAILED_KIND, LOST_KIND, Cause, complete_results
 from dbt_flow.report.estimate import seconds_left

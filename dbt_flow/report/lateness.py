@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import SUCCESS, NodeResult, RunResult, flow_name, utc_moment, utc_text
 from dbt_flow.report import sender
 from dbt_flow.report.alerts import alarm

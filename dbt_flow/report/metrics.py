@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.plan.waves import END, START
 from dbt_flow.records import FAILED, REUSED, RUN_CANCELLED, SKIPPED, SUCCESS, RunResult
 from dbt_flow.redact import text as redacted

@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from dbt_flow.plan.model import Decision, Plan
+from dbt_flow.plan.planned import Decision, Plan
 from dbt_flow.records import NodeResult
 from dbt_flow.report.card import card_folder
 from dbt_flow.report.drawing import MOST_NODES, drawing

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dbt_flow.plan.model import Plan
 from dbt_flow.plan.paths import critical_path as longest_path
 from dbt_flow.plan.paths import ranks
+from dbt_flow.plan.planned import Plan
 from dbt_flow.report.timeline import Span
 from dbt_flow.report.words import count, duration
 

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import RUN_CANCELLED, RUNNING, SUCCESS, RunResult
 from dbt_flow.report.causes import Cause, root_causes
 from dbt_flow.report.extra import CardExtra

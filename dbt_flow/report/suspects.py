@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import Node, NodeResult
 from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.words import count, duration, one_line

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import GOOD, REUSED, RUNNING, SKIPPED, Node, NodeResult
 from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.suspects import Upstream, source_name

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from dbt_flow.errors import DbtFlowError
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import RunResult, utc_moment, utc_text
 from dbt_flow.redact import text as redacted
 from dbt_flow.report import agentless, sender, statsd

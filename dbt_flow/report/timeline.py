@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import GOOD, NodeResult
 from dbt_flow.report.words import duration, moment, name_of
 

@@ -1,6 +1,6 @@
 """Flows with ``@needs``: they start from ``settled``, when all that they read is good, and are held, with the reason, when not.
 
-What they read is judged by the records as they are now (:mod:`dbt_flow.pipeline.words`), never by what an event says: so an
+What they read is judged by the records as they are now (:mod:`dbt_flow.pipeline.phrases`), never by what an event says: so an
 event that comes twice, late or after a crash changes nothing. A run that mends what was bad settles too, and starts the held.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dbt_flow.errors import DbtFlowError
-from dbt_flow.pipeline.words import Standing as TablesStanding
-from dbt_flow.pipeline.words import standing_of
+from dbt_flow.pipeline.phrases import Standing as TablesStanding
+from dbt_flow.pipeline.phrases import standing_of
 from dbt_flow.plan.needs import Decided, brings_news, decide, too_old
 from dbt_flow.records import flow_name
 from dbt_flow.serve.core import Arrival, Listener, Standing

@@ -21,7 +21,7 @@ from itertools import islice
 from typing import Any
 
 from dbt_flow.errors import DbtFlowError
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import GOOD, SUCCESS, RunResult, flow_name, utc_moment
 from dbt_flow.serve import crash, local_metadata
 from dbt_flow.serve.event import Event

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dbt_flow.errors import DbtFlowError
-from dbt_flow.pipeline.words import standing_of
+from dbt_flow.pipeline.phrases import standing_of
 from dbt_flow.records import FAILED, RunResult, utc_text
 from dbt_flow.report.lateness import tell_alarm
 from dbt_flow.report.rules import rules_of, rules_of_flow

@@ -7,7 +7,7 @@ Beside them: ``values`` (durations, crons, zones), ``trigger``, ``params``, ``pr
 """
 
 from dbt_flow.spec.clock import Start, clock_warnings, next_starts
-from dbt_flow.spec.dag import Dag, Selection
+from dbt_flow.spec.dag_file import Dag, Selection
 from dbt_flow.spec.fleet import Fleet, load_dag, load_fleet, project_of
 from dbt_flow.spec.params import Param
 from dbt_flow.spec.schema import json_schema

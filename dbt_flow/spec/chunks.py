@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from dbt_flow.errors import InputError
-from dbt_flow.spec.dag import Dag
+from dbt_flow.spec.dag_file import Dag
 from dbt_flow.spec.params import WORDS
 from dbt_flow.yamlfile import did_you_mean, show
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from dbt_flow.errors import DbtFlowError, InputError
-from dbt_flow.spec.dag import Dag
+from dbt_flow.spec.dag_file import Dag
 
 LOOK = timedelta(hours=4)
 """No clock is turned farther than this; starts within it may come in another order than their wall-clock times."""

@@ -12,7 +12,7 @@ from dbt_flow.errors import DbtFlowError, InputError, Place, Refusals
 from dbt_flow.records import flow_name
 from dbt_flow.settings import DBT_PROJECT_FILE, DEFAULTS_FILE, SUFFIXES, Settings, dag_files
 from dbt_flow.spec.clock import clock_warnings
-from dbt_flow.spec.dag import Dag, build, defaults_errors, name_error
+from dbt_flow.spec.dag_file import Dag, build, defaults_errors, name_error
 from dbt_flow.spec.merge import defaults_above, merge
 from dbt_flow.spec.untold import untold
 from dbt_flow.yamlfile import Document, did_you_mean, listed, read, show

@@ -10,7 +10,7 @@ from typing import Any
 
 from dbt_flow.errors import Place
 from dbt_flow.settings import SETTINGS_FILE
-from dbt_flow.spec.dag import Dag
+from dbt_flow.spec.dag_file import Dag
 from dbt_flow.yamlfile import read
 
 GROUPS: Mapping[str, str] = {

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dbt_flow.errors import DbtFlowError, InputError
-from dbt_flow.spec.dag import Dag
+from dbt_flow.spec.dag_file import Dag
 from dbt_flow.spec.scheduler_crons import Refused, for_argo, for_eventbridge
 
 SCHEDULERS = {"argo-workflows": "Argo Workflows", "step-functions": "AWS Step Functions"}

@@ -8,7 +8,7 @@ from datetime import date
 from dbt_flow.destinations import Alerting
 from dbt_flow.errors import DbtFlowError, InputError, Place
 from dbt_flow.settings import SETTINGS_FILE, Settings
-from dbt_flow.spec.dag import Dag
+from dbt_flow.spec.dag_file import Dag
 
 
 def untold(settings: Settings, dags: tuple[Dag, ...], today: date) -> Iterator[DbtFlowError]:

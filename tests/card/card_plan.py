@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import LOST, Node, NodeResult, utc_text
 
 START = datetime(2026, 11, 21, 6, 0, 0, tzinfo=timezone.utc)

@@ -9,7 +9,7 @@ from functools import cache
 
 from card_plan import MODELS, START, model_id, plan, test_of, tests_of, timed
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import LOST, RUNNING, NodeResult, RunResult, utc_text
 from dbt_flow.report.extra import CardExtra, LastGood, Waiting
 

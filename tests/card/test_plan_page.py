@@ -9,7 +9,7 @@ import card_plan
 import devtools
 import pytest
 
-from dbt_flow.plan.model import Decision
+from dbt_flow.plan.planned import Decision
 from dbt_flow.report.plan_drawing import drawn, page, svg
 
 LIT = "[...document.querySelectorAll('svg.lit .n.on')].map(n => n.dataset.n)"

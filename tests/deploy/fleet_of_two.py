@@ -11,7 +11,7 @@ from shop import Shop, open_shop
 
 from dbt_flow.deploy.applying import Applying, Done
 from dbt_flow.deploy.ledger import Ledger
-from dbt_flow.deploy.model import Space
+from dbt_flow.deploy.nouns import Space
 from dbt_flow.deploy.planning import DeployPlan, make_plan
 from dbt_flow.settings import Settings, load_settings
 from dbt_flow.state.store import FolderStore

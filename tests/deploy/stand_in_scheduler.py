@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dbt_flow.deploy.model import Seen, Space, Wanted, digest, marks_of
+from dbt_flow.deploy.nouns import Seen, Space, Wanted, digest, marks_of
 from dbt_flow.errors import DbtFlowError, RunFailed
 
 POINTS = ("before", "made", "marked", "removing")

@@ -13,7 +13,7 @@ from stand_in_scheduler import POINTS, Died, StandInScheduler
 
 from dbt_flow.deploy.applying import Applying
 from dbt_flow.deploy.drifting import drift
-from dbt_flow.deploy.model import Space
+from dbt_flow.deploy.nouns import Space
 from dbt_flow.deploy.schedulers import scheduler_for
 from dbt_flow.errors import DbtFlowError, InputError, Refusals, StateError
 

@@ -16,7 +16,7 @@ from rich.live import Live
 from dbt_flow.cli import main
 from dbt_flow.cli.chunk_display import Display
 from dbt_flow.errors import InputError
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.plan.side_by_side import hindrance
 from dbt_flow.records import Node
 from dbt_flow.settings import load_settings

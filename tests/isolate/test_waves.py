@@ -15,7 +15,7 @@ from metaflow.lint import linter
 
 from dbt_flow.flows.steps import make_methods
 from dbt_flow.metaflow_seam import set_steps
-from dbt_flow.plan.model import Step
+from dbt_flow.plan.planned import Step
 from dbt_flow.plan.waves import END, ISOLATED, PASS, START, TAKEN, WARM, FlowStep, Waves, flow_steps, make_waves
 
 

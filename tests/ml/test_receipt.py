@@ -12,8 +12,8 @@ import pytest
 from shop import Shop, open_shop
 
 from dbt_flow.errors import StateError
+from dbt_flow.pipeline.phrases import standing_of
 from dbt_flow.pipeline.receipt import digest_of, receipt_of, receipt_of_run, revision_of
-from dbt_flow.pipeline.words import standing_of
 from dbt_flow.plan.needs import Contract, judge
 from dbt_flow.records import utc_moment
 from dbt_flow.state.runs import RunRecord, RunRef

@@ -10,7 +10,7 @@ import pytest
 from dbt_flow import ml
 from dbt_flow.errors import InputError
 from dbt_flow.launch import read_flow
-from dbt_flow.ml.building import name_of
+from dbt_flow.ml.dbt_steps import name_of
 from dbt_flow.serve.flow_reading import Reader
 from dbt_flow.settings import load_settings
 

@@ -12,7 +12,7 @@ from dbt_flow.pipeline import backdrop as found_in
 from dbt_flow.pipeline.backdrop import backdrop
 from dbt_flow.pipeline.card_again import card_again
 from dbt_flow.pipeline.settle import card_extra
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import Node, NodeResult, RunResult, utc_text
 from dbt_flow.report.rules import Rules
 from dbt_flow.state.runs import RunRecord, RunRef

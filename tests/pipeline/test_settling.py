@@ -9,7 +9,7 @@ import pytest
 
 from dbt_flow.errors import RunCancelled, RunFailed
 from dbt_flow.pipeline.settle import Ending, complete, judge, settle_dead
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import GOOD, Node, NodeResult, RunResult
 from dbt_flow.state.runs import RunRecord, RunRef
 from dbt_flow.state.store import FolderStore

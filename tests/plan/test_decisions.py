@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dbt_flow.plan.causes import blockers
+from dbt_flow.plan.change_causes import blockers
 from dbt_flow.plan.decide import decide
 from dbt_flow.plan.making import make_plan
-from dbt_flow.plan.model import Plan
 from dbt_flow.plan.paths import critical_path, ranks
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import Facts, Node, Target
 
 A, B, C, D = "model.p.a", "model.p.b", "model.p.c", "model.p.d"

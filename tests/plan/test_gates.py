@@ -106,7 +106,7 @@ def facts_of(parents: dict[str, tuple[str, ...]], planned: set[str], inlined: se
 
 def check_shape(plan: object, planned: set[str]) -> None:
     """What holds for every plan: an order, each node in one step, each step after those that it needs."""
-    from dbt_flow.plan.model import Plan  # noqa: PLC0415
+    from dbt_flow.plan.planned import Plan  # noqa: PLC0415
 
     assert isinstance(plan, Plan)
     order = {node.id: place for place, node in enumerate(plan.nodes)}
@@ -201,7 +201,7 @@ def test_twelve_thousand_nodes_take_about_a_second() -> None:
 def test_a_plan_survives_json(vars: dict[str, str] | None) -> None:
     import json  # noqa: PLC0415
 
-    from dbt_flow.plan.model import Plan  # noqa: PLC0415
+    from dbt_flow.plan.planned import Plan  # noqa: PLC0415
 
     parents = {"model.p.a": (), "test.p.t.h": ("model.p.a",), "model.p.b": ("model.p.a",)}
     plan = make_plan("dag", "p", TARGET, facts_of(parents, set(parents), set()), vars=vars)

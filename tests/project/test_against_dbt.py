@@ -14,9 +14,9 @@ from dbt.cli.main import dbtRunner
 from dbt.task.build import BuildTask
 from projects import FUNCTION, KINDS, SELECTIONS, as_flags, random_project, write
 
-from dbt_flow.plan.causes import blockers
+from dbt_flow.plan.change_causes import blockers
 from dbt_flow.plan.making import make_plan
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.project.facts_of import facts
 from dbt_flow.project.parsing import Parsed, parse
 from dbt_flow.project.place import DbtProject, working_in

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 from told_runs import NODES, PLAN, failing, refused, rules, run
 
-from dbt_flow.plan.model import Plan
+from dbt_flow.plan.planned import Plan
 from dbt_flow.records import RUN_CANCELLED, RunResult
 from dbt_flow.report.alerts import MOST_PAGES, News, news, troubles
 from dbt_flow.report.causes import owner_of

@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from listeners import web
 from told_runs import PLAN, failing, rules
+from udp_listeners import web
 
 from dbt_flow.cli import main
 from dbt_flow.report.alerts import news

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from listeners import Answer, PagerDuty, Request, self_signed, web
 from told_runs import OWNERS, PLAN, failing, rules, run
+from udp_listeners import Answer, PagerDuty, Request, self_signed, web
 
 from dbt_flow.destinations import Monitors
 from dbt_flow.errors import InputError

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from listeners import Agent, udp_agent, unix_agent
 from told_runs import PLAN, failing, refused, rules, run
+from udp_listeners import Agent, udp_agent, unix_agent
 
 from dbt_flow.report import statsd
 from dbt_flow.report.metric_names import BY_NAME, METRICS, table

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import duckdb
 import yaml
-from listeners import udp_agent
 from shop import Shop, Started
 from told_shop import LOUD, open_told, until, who_listens
+from udp_listeners import udp_agent
 
 from dbt_flow.records import NodeResult, utc_moment
 from dbt_flow.state.durations import learn_durations

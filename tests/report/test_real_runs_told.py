@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from listeners import udp_agent
 from shop import Shop
 from told_shop import ROUTING_KEY, Listening, open_told, until, who_listens
+from udp_listeners import udp_agent
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from listeners import udp_agent
 from told_runs import PLAN, failing, refused, rules, run
+from udp_listeners import udp_agent
 
 from dbt_flow.pipeline.settle import settle_dead
 from dbt_flow.records import RunResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dbt_flow.plan.model import Plan, Step
+from dbt_flow.plan.planned import Plan, Step
 from dbt_flow.records import FAILED, SUCCESS, Node, NodeResult, RunResult
 from dbt_flow.report.rules import Rules
 

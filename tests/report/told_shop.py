@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from listeners import PagerDuty, self_signed, web
 from shop import Shop, open_shop
+from udp_listeners import PagerDuty, self_signed, web
 
 ROUTING_KEY = "r0ut1ngk3y0f0ur0wn4ndn0b0dy3ls35"
 SETTINGS = {

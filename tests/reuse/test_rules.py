@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from yard import Yard
 
-from dbt_flow.plan.model import Decision
+from dbt_flow.plan.planned import Decision
 from dbt_flow.project import stamps
 
 ALWAYS = {"strange", "over_strange", "piling"}

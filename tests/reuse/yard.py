@@ -21,9 +21,9 @@ from projects import PROJECT, write
 
 from dbt_flow.pipeline.job import Job, Options
 from dbt_flow.pipeline.prepare import prepare, target_folder
-from dbt_flow.pipeline.reuse import judge_reuse, keep_made
+from dbt_flow.pipeline.reusing import judge_reuse, keep_made
 from dbt_flow.plan.decide import decide
-from dbt_flow.plan.model import Decision
+from dbt_flow.plan.planned import Decision
 from dbt_flow.project.place import working_in
 from dbt_flow.run.engine import Build, Engine
 from dbt_flow.run.hooks import Hooks

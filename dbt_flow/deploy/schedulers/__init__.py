@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Protocol
 
-from dbt_flow.deploy.model import Seen, Space, Wanted
+from dbt_flow.deploy.nouns import Seen, Space, Wanted
 from dbt_flow.errors import DbtFlowError, InputError
 from dbt_flow.settings import Settings
 

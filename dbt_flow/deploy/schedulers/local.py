@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dbt_flow.deploy.ledger import Ledger
-from dbt_flow.deploy.model import Seen, Space, Wanted, marks_of
+from dbt_flow.deploy.nouns import Seen, Space, Wanted, marks_of
 from dbt_flow.deploy.schedulers import Phase
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.settings import Settings

@@ -19,7 +19,7 @@ from metaflow.plugins.aws.step_functions.event_bridge_client import format as ru
 
 from dbt_flow.deploy.creating import create
 from dbt_flow.deploy.expressible import refused
-from dbt_flow.deploy.model import Seen, Space, Wanted, digest, marks_of
+from dbt_flow.deploy.nouns import Seen, Space, Wanted, digest, marks_of
 from dbt_flow.deploy.schedulers import Phase
 from dbt_flow.deploy.surroundings import (
     carrying_problems,

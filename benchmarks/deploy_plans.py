@@ -1,6 +1,6 @@
 """How long ``dbt-flow deploy plan`` thinks: many DAGs over a large project, for a scheduler that answers at once.
 
-    python benchmarks/deploying.py --dags 200 --models 2000
+    python benchmarks/deploy_plans.py --dags 200 --models 2000
 
 It writes a layered project and DAG files over it, and plans four times: before dbt has parsed, when nothing is deployed, when
 all is, and when one model's SQL has changed. What a scheduler and Metaflow's ``create`` take is not in it.

@@ -11,7 +11,7 @@ from typing import Any
 
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.prepare import Phase, Prepared
-from dbt_flow.plan.model import Decision
+from dbt_flow.plan.planned import Decision
 from dbt_flow.plan.reuse import Known, Made, Reads, decide_reuse, evidence, own_token, reads_of
 from dbt_flow.plan.reuse_sql import plain_name, unknown_read, volatile_in
 from dbt_flow.project.keys import odd_flags, subjects

@@ -23,7 +23,7 @@ from dbt_flow.pipeline.receipt import receipt_of_run
 from dbt_flow.records import SUCCESS, flow_name
 from dbt_flow.settings import load_settings
 from dbt_flow.spec import Dag
-from dbt_flow.spec.dag import MAX_NAME
+from dbt_flow.spec.dag_file import MAX_NAME
 
 _KEYS = ("select", "exclude", "target", "vars", "owner", "project", "threads")
 

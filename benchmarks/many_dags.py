@@ -1,6 +1,6 @@
 """A folder of DAGs over one large project, compiled in one go: CPU seconds after the one parse.
 
-``python benchmarks/fleet.py --models 5000 --dags 100``
+``python benchmarks/many_dags.py --models 5000 --dags 100``
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from dbt_flow.plan.model import Step
+from dbt_flow.plan.planned import Step
 from dbt_flow.records import Node
 
 Arrows = tuple[tuple[str, str], ...]
