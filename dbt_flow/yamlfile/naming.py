@@ -15,7 +15,7 @@ def dag_name(path: Path) -> str:
     The line is looked for, the file not parsed: names are asked for often, also of files that are wrong.
     """
     with suppress(OSError):
-        found = _VERSION.search(path.read_bytes())
+        found = _VERSION.search(path.read_bytes()) if path.is_file() else None  # a pipe would never end
         if found:
             return versioned(path.stem, int(found[1]))
     return path.stem
