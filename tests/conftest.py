@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import faulthandler
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 DRIVERS = {"in_browser", "chromium"}
 """Functions and fixtures that start Chromium."""
+
+
+_HANGS_AFTER = 900.0  # seconds; the longest tests, real chains of flows, take two minutes on a quiet machine
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that hangs ends its worker, with a traceback of every thread, and is told as failed; the others go on."""
+    faulthandler.dump_traceback_later(_HANGS_AFTER, exit=True)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
