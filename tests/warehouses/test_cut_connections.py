@@ -31,9 +31,8 @@ def test_a_run_under_cuts_ends_as_one_without(a_database: Callable[[], Database]
     assert ran.statuses == calm.statuses
     assert rows_of(cut, MODELS) == rows_of(quiet, MODELS)
     assert left_over(cut) == []
-    tried = [node["reason"] for node in ran.json["nodes"] if node["reason"]]
-    assert tried
-    assert all("its connection was" in reason and "; tried again" in reason for reason in tried), tried
+    reasons = [node["reason"] or "" for node in ran.json["nodes"]]
+    assert any(reason.startswith("its connection was") and "; tried again" in reason for reason in reasons), reasons
     assert "try 2 of 4" in ran.stderr, "it is told while the run goes on"
     for each in (Shop(tmp_path / "quiet"), shop):
         each.close()
