@@ -173,8 +173,8 @@ def _state_for(job: Job, parsed: Parsed) -> Path:
         kept = record.get("artifacts.json") if result is not None and result.status == "success" else None
         document = job.store.get(f"manifests/{kept['manifest']}.json") if kept else None
         if document is not None:
-            folder = parsed.target_path / "state"
-            folder.mkdir(exist_ok=True)
+            folder = parsed.target_path / f"state-{job.dag.name}"
+            folder.mkdir(parents=True, exist_ok=True)  # of a fleet's parse the target folder has gone; the next run sweeps it
             (folder / "manifest.json").write_bytes(document)
             return folder
     raise ProjectError(
