@@ -12,7 +12,7 @@ DRIVERS = {"in_browser", "chromium"}
 """Functions and fixtures that start Chromium."""
 
 
-_HANGS_AFTER = 900.0  # seconds; the longest tests, real chains of flows, take two minutes on a quiet machine
+_HANGS_AFTER = 1500.0  # seconds; the longest tests, real chains of flows, take two minutes on a quiet machine
 
 
 @pytest.hookimpl(wrapper=True)
