@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dbt_flow.errors import InputError, Place
+from dbt_flow.errors import InputError, Place, StateError
 from dbt_flow.settings import Settings
 from dbt_flow.state.places import shown, store_of
 from dbt_flow.state.store import FolderStore
@@ -205,9 +205,12 @@ def _alive(pid: int) -> bool:
 def keep_log(running: Running, settings: Settings, run_folder: str) -> str:
     """Move Metaflow's log into the run's record and drop the launch's folder; gives where the log is now.
 
-    :raises StateError: the state cannot be written.
+    A state that takes no more (a full disk) leaves it where it was: how the run ended is told all the same.
     """
-    store_of(settings).put(f"{run_folder}/metaflow.log", running.log.read_bytes())
+    try:
+        store_of(settings).put(f"{run_folder}/metaflow.log", running.log.read_bytes())
+    except StateError:
+        return settings.shown(running.log)
     forget(running.folder)
     return shown(settings, f"{run_folder}/metaflow.log")
 

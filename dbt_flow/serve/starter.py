@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from dbt_flow.errors import StateError
 from dbt_flow.launch import command_line, environment
 from dbt_flow.pipeline.receipt import MISSING_VARIABLE
 from dbt_flow.records import FAILED, RUN_CANCELLED, SUCCESS
@@ -141,7 +142,8 @@ class MetaflowStarter:
             result = settle_dead(store, order.subscriber.name, number, flow)
         if result is None:
             return Outcome("died", f"{run} has not ended")
-        store.put(f"runs/{result.target}/{order.subscriber.name}/{number}/metaflow.log", log_of(order.folder))
+        with contextlib.suppress(StateError):  # a full disk takes the log, not the outcome
+            store.put(f"runs/{result.target}/{order.subscriber.name}/{number}/metaflow.log", log_of(order.folder))
         if code is None and result.status != SUCCESS and _killed(result):
             return Outcome("died", f"{run}: {result.reason}")
         return Outcome(result.status, result.reason)
