@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from dbt.adapters.contracts.connection import Connection, ConnectionState
 from dbt.adapters.factory import get_adapter_class_by_name
 from dbt.config.runtime import load_profile
 from dbt.flags import get_flags
+from dbt_common.context import set_invocation_context
 
 from dbt_flow import redact
 from dbt_flow.project import credentials
@@ -42,6 +44,7 @@ def connected(project: DbtProject, name: str) -> Iterator[Any]:
 
 def _opened(project: DbtProject, name: str) -> tuple[Any, Any]:
     flags = dbt_flags(project, project.folder / "target", project.profiles_dir, project.target)
+    set_invocation_context(os.environ)  # what env_var() reads; only dbt's own command line sets it
     with working_in(project.folder), invocation.flags_of(["build", *flags]):
         profile = load_profile(str(project.folder), dict(project.vars), target_override=project.target)
         found = profile.credentials

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ def test_a_login_that_is_refused_is_one_clear_error(a_database: Callable[[], Dat
     with pytest.raises(ProjectError, match="nobody_here") as refused, open_reader(place(tmp_path, output)):
         pass
     assert refused.value.code == "warehouse"
+
+
+def test_a_profile_reads_variables_where_no_dbt_has_run(
+    a_database: Callable[[], Database], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACME_DATABASE", (database := a_database()).name)
+    where = place(tmp_path, database.output(dbname="{{ env_var('ACME_DATABASE') }}"))
+
+    def counted() -> int:
+        with open_reader(where) as reader:
+            return reader.read(Ask("pg_namespace", "select 1 from {table}", "arrow")).rows
+
+    assert Context().run(counted) > 0
 
 
 def test_snowflake_by_the_real_connector(a_snow: Callable[[], Snow], tmp_path: Path) -> None:
