@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbt_flow.cli.plan_shown import needs_of
 from dbt_flow.errors import DbtFlowError
+from dbt_flow.plan.awaited import finish_name
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def waiting_for(settings: Settings, dag: Dag) -> tuple[list[dict[str, Any]], list[DbtFlowError]]:
     """The DAGs and ML flows that the end of a DAG starts, or helps to start; and ML flows that could not be read."""
     from dbt_flow.serve.flow_reading import Reader  # reads ML flows, each in a process of its own
-    from dbt_flow.serve.listeners import finish_name, user_branch
+    from dbt_flow.serve.listeners import user_branch
 
     listening = Reader(settings).read()
     mine = finish_name(settings.project, user_branch(settings), dag.flow_name)

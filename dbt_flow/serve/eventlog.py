@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from dbt_flow.errors import StateError
-from dbt_flow.serve.core import Standing
+from dbt_flow.plan.arrivals import Standing
 from dbt_flow.serve.event import Event, encode
 
 VERSION = 1

@@ -1,6 +1,7 @@
-"""An event becomes deliveries: what :mod:`.core` decides, written down in the transaction in which the event is taken.
+"""An event becomes deliveries: what the pure core decides, written down in the transaction in which the event is taken.
 
-So a crash falls before all of it or after all of it, and an event is given to each subscriber once.
+The decisions are :mod:`dbt_flow.plan.arrivals`. So a crash falls before all of it or after all of it, and an event is given to each
+subscriber once.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from dbt_flow.errors import DbtFlowError, InputError, flatten
+from dbt_flow.plan.arrivals import Action, Arrival, arrive, next_moment, pass_time
 from dbt_flow.records import utc_text
-from dbt_flow.serve.core import Action, Arrival, arrive, next_moment, pass_time
 from dbt_flow.serve.event import Event
 from dbt_flow.serve.eventlog import OPEN, EventLog
 from dbt_flow.serve.listeners import Listening, Subscriber, Wait

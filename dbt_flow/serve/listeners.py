@@ -17,9 +17,9 @@ from cronsim import CronSim, CronSimError
 
 from dbt_flow.errors import DbtFlowError, InputError, Place
 from dbt_flow.launch import environment
+from dbt_flow.plan.arrivals import Listener
+from dbt_flow.plan.awaited import events_of, finish_name, rule_of
 from dbt_flow.plan.needs import Contract
-from dbt_flow.records import flow_name
-from dbt_flow.serve.core import Listener
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag
 from dbt_flow.yamlfile import did_you_mean
@@ -126,11 +126,6 @@ class Listening:
         return did_you_mean(event, [name for name in self.by_event if not name.startswith(("metaflow.", "dbt_flow."))])
 
 
-def finish_name(project: str | None, branch: str | None, flow: str) -> str:
-    """The event that a flow's good end is, as Metaflow names it."""
-    return ".".join(part for part in ("metaflow", project, branch, flow, "end") if part)
-
-
 def user_branch(settings: Settings, environ: Mapping[str, str] | None = None) -> str:
     """The branch of a run that this machine's user starts: Metaflow's own rule."""
     found = {**environment(settings, {}), **(os.environ if environ is None else environ)}
@@ -149,17 +144,8 @@ def of_dag(dag: Dag, project: str, branch: str) -> Subscriber:
         required = tuple(field for name, field in mapped.items() if name in dag.params and dag.params[name].required)
         waits = (Wait(start.event.name, start.event.name, "event", mapped, required),)
     elif start.after:
-        flows = {name: flow_name(name) if name[0].islower() else name for name in start.after.names}
-        waits = tuple(Wait(finish_name(project, branch, flow), name, "run") for name, flow in flows.items())
-    rule = Listener(
-        dag.name,
-        tuple(wait.event for wait in waits),
-        any=bool(start.after and start.after.any),
-        within=float(start.within.seconds) if start.within else None,
-        at_latest=start.at_latest if waits else None,
-        zone=dag.timezone,
-        otherwise=start.otherwise,
-    )
+        waits = tuple(Wait(event, name, "run") for event, name in events_of(dag, project, branch).items())
+    rule = rule_of(dag, (wait.event for wait in waits))
     return Subscriber(
         dag.name,
         "dag",

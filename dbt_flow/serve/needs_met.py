@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.phrases import Standing as TablesStanding
 from dbt_flow.pipeline.phrases import standing_of
+from dbt_flow.plan.arrivals import Arrival, Listener, Standing
 from dbt_flow.plan.needs import Decided, brings_news, decide, too_old
 from dbt_flow.records import flow_name
-from dbt_flow.serve.core import Arrival, Listener, Standing
 from dbt_flow.serve.event import Event
 from dbt_flow.serve.eventlog import EventLog
 from dbt_flow.serve.listeners import Subscriber, Wait

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal
 
+from dbt_flow.plan.arrivals import waiting_for
 from dbt_flow.serve.clockwork import next_start
-from dbt_flow.serve.core import waiting_for
 from dbt_flow.serve.eventlog import LIVE, Delivery, EventLog
 from dbt_flow.serve.intake import duration
 from dbt_flow.serve.listeners import Subscriber

@@ -21,12 +21,12 @@ from itertools import islice
 from typing import Any
 
 from dbt_flow.errors import DbtFlowError
+from dbt_flow.plan.awaited import finish_name
 from dbt_flow.plan.planned import Plan
 from dbt_flow.records import GOOD, SUCCESS, RunResult, flow_name, utc_moment
 from dbt_flow.serve import crash, local_metadata
 from dbt_flow.serve.event import Event
 from dbt_flow.serve.eventlog import EventLog
-from dbt_flow.serve.listeners import finish_name
 from dbt_flow.state.begun import dags_begun, unheard
 from dbt_flow.state.runs import Attempt, RunRecord, RunRef, find_runs, still_runs
 from dbt_flow.state.store import Store

@@ -15,8 +15,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from dbt_flow.errors import DbtFlowError
+from dbt_flow.plan.arrivals import Action, Arrival, Standing, arrive, next_moment, pass_time, waiting_for
 from dbt_flow.serve.clockwork import next_start
-from dbt_flow.serve.core import Action, Arrival, Standing, arrive, next_moment, pass_time, waiting_for
 from dbt_flow.serve.event import Event
 from dbt_flow.serve.intake import duration, parameters
 from dbt_flow.serve.listeners import Listening, Subscriber

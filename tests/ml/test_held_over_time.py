@@ -15,11 +15,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))
 from stand import Stand
 
 from dbt_flow.pipeline.receipt import digest_of
+from dbt_flow.plan.arrivals import Listener
+from dbt_flow.plan.awaited import finish_name
 from dbt_flow.plan.needs import Contract
 from dbt_flow.records import flow_name, utc_text
 from dbt_flow.report.rules import Rules
-from dbt_flow.serve.core import Listener
-from dbt_flow.serve.listeners import Listening, Subscriber, Wait, finish_name
+from dbt_flow.serve.listeners import Listening, Subscriber, Wait
 from dbt_flow.serve.runtime import Runtime
 
 BEGAN = 1_795_219_200.0

@@ -15,9 +15,9 @@ import pytest
 from metaflow.plugins.argo import argo_workflows, argo_workflows_decorator
 from stand import Stand, send, settle
 
+from dbt_flow.plan.awaited import finish_name
 from dbt_flow.serve.executor import bearing
 from dbt_flow.serve.flow_reading import Reader
-from dbt_flow.serve.listeners import finish_name
 from dbt_flow.serve.runtime import Options, Runtime
 from dbt_flow.serve.starter import MetaflowStarter
 

@@ -1,6 +1,7 @@
 """Who starts when: the decisions, as functions of values. No clock, no disk, no process.
 
-``serve`` and ``simulate`` share this file, and the properties of ``tests/serve/test_core.py`` hold for both.
+``serve``, ``simulate`` and the first step of a run that Argo starts (:mod:`.turns`) share this file, and the properties of
+``tests/plan/test_arrivals.py`` hold for all.
 
 A listener waits for names (:attr:`Listener.waits`). What has arrived since it last fired is its :class:`Standing`:
 :func:`arrive` takes an event in, :func:`pass_time` lets the clock run, and both give the new standing with what is to be done.

@@ -8,7 +8,17 @@ from datetime import datetime, timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbt_flow.serve.core import Action, Arrival, Listener, Standing, arrive, last_round_end, next_moment, pass_time, waiting_for
+from dbt_flow.plan.arrivals import (
+    Action,
+    Arrival,
+    Listener,
+    Standing,
+    arrive,
+    last_round_end,
+    next_moment,
+    pass_time,
+    waiting_for,
+)
 
 NAMES = ("a", "b", "c")
 DAY = 86_400.0
