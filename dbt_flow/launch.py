@@ -23,6 +23,7 @@ from typing import Any
 
 from dbt_flow.errors import InputError, Place, StateError
 from dbt_flow.settings import Settings
+from dbt_flow.state.leftovers import left_behind, maker
 from dbt_flow.state.places import shown, store_of
 from dbt_flow.state.store import FolderStore
 
@@ -89,10 +90,9 @@ class Running:
         """
         folder = FolderStore(launch.settings.state).path("launches/.keep").parent
         for left in folder.iterdir():
-            watcher = left.name.partition("-")[0]
-            if not watcher.isdigit() or not _alive(int(watcher)):
-                forget(left)  # whoever watched it was killed
-        self.folder = Path(tempfile.mkdtemp(dir=folder, prefix=f"{os.getpid()}-"))
+            if left_behind(left.name):  # whoever watched it was killed
+                forget(left)
+        self.folder = Path(tempfile.mkdtemp(dir=folder, prefix=f"{maker()}-"))
         self.log = self.folder / "metaflow.log"
         self._feed = self.folder / "feed.jsonl"
         self._feed.touch(mode=0o600)

@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
-
 from dbt_flow.errors import StateError
+from dbt_flow.pipeline.following import overtaken
 from dbt_flow.pipeline.job import Job
 from dbt_flow.plan.decide import decide
 from dbt_flow.plan.planned import Plan
 from dbt_flow.plan.waves import END, ISOLATED, START, WARM, FlowStep
 from dbt_flow.records import Record
 from dbt_flow.spec.model import Resources
+from dbt_flow.state.leftovers import left_behind, maker
 from dbt_flow.state.runs import RunRecord, find_run, good_results
 from dbt_flow.state.store import Store, put_json
 
@@ -151,14 +151,13 @@ class Compiled:
 
 def new_key(job: Job, deployed: bool) -> str:
     """A key for a launch, or for a deployment, whose runs all use what it stored."""
-    return f"deployed-{job.dag.name}-{os.urandom(4).hex()}" if deployed else f"{os.getpid()}-{os.urandom(4).hex()}"
+    return f"deployed-{job.dag.name}-{os.urandom(4).hex()}" if deployed else f"{maker()}-{os.urandom(4).hex()}"
 
 
 def sweep(store: Store) -> None:
     """Remove what launchers that are gone have left."""
     for key in store.list("compiled"):
-        maker = key.partition("-")[0]
-        if maker.isdigit() and not psutil.pid_exists(int(maker)):
+        if left_behind(key):
             Compiled(store, key).drop()
 
 
@@ -183,7 +182,8 @@ def resume_at(job: Job, shape: Isolation, origin: str | None) -> str:
     compiled = Compiled(job.store, shape.key)
     plan, ref = compiled.plan(), find_run(job.store, job.dag.name, origin)
     good = {result.id for result in good_results(RunRecord(job.store, ref))} if ref and ref.target == shape.target else set()
-    again = {decision.id for decision in decide(plan, frozenset(good), origin) if decision.decision == "run"}
+    gone = overtaken(job.store, [ref], good) if ref and good else {}
+    again = {one.id for one in decide(plan, frozenset(good), origin, overtaken=gone) if one.decision == "run"}
     builds = {
         step.name: shape.nodes.get(step.name) or (compiled.part(step.name) if step.kind == WARM else ()) for step in shape.steps
     }

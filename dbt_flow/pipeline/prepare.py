@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from dbt_flow.errors import DbtFlowError, ProjectError, Refusals
 from dbt_flow.pipeline.job import Job
@@ -26,6 +23,7 @@ from dbt_flow.project.selecting import Selection, select, selection_of
 from dbt_flow.project.typed_names import names_of
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag
+from dbt_flow.state.leftovers import left_behind, maker
 from dbt_flow.state.names import keep_names
 from dbt_flow.state.runs import RunRecord, find_runs
 
@@ -49,19 +47,13 @@ def target_folder(job: Job) -> Iterator[Path]:
     """A target path for one run, gone afterwards: what is worth keeping is kept in the run's record."""
     parent = job.store.local.path("targets/.keep").parent
     for left in parent.iterdir():
-        if not psutil.pid_exists(_maker(left)):  # it was killed
+        if left_behind(left.name):
             shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{os.getpid()}-{job.dag.name}-"))
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{maker()}-{job.dag.name}-"))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _maker(folder: Path) -> int:
-    """The process that made a target path."""
-    number = folder.name.partition("-")[0]
-    return int(number) if number.isdigit() else os.getpid()
 
 
 def prepare(job: Job, target_path: Path, phase: Phase) -> Prepared:

@@ -13,6 +13,7 @@ from shop import Shop, open_shop
 
 from dbt_flow.launch import FLOW_FILE, Launch, Running, command_line, environment, forget
 from dbt_flow.settings import Flags, load_settings
+from dbt_flow.state.leftovers import maker
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +69,14 @@ def test_what_a_killed_watcher_left_is_swept_and_a_living_ones_is_not(shop: Shop
     launches = shop.state / "launches"
     launches.mkdir(parents=True, exist_ok=True)
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    for name in (f"{child.pid}-living", f"{2**22 + 1}-dead", "of-an-old-version"):
+    machine = maker().partition(".")[2]
+    living, elsewhere = f"{child.pid}.{machine}-living", f"{2**22 + 1}.another-one"
+    for name in (living, elsewhere, f"{2**22 + 1}.{machine}-dead"):
         (launches / name).mkdir()
         (launches / name / "feed.jsonl").touch()
     running = Running(Launch(shop.folder / "dags/none_of_that_name.yaml", ("run",), settings))
     try:
-        assert {path.name for path in launches.iterdir()} == {f"{child.pid}-living", running.folder.name}
+        assert {path.name for path in launches.iterdir()} == {living, elsewhere, running.folder.name}
         said = list(running.events())
         assert {event["event"] for event in said} <= {"tick"}
         assert running.run_id is None

@@ -117,7 +117,7 @@ def test_when_everything_was_killed_the_next_reader_settles(shop: Shop) -> None:
 
 def test_a_signal_before_the_run_has_begun(shop: Shop) -> None:
     started = shop.start(*shop.command("plain"))
-    started.until(lambda: list((shop.state / "launches").glob(f"{started.process.pid}-*/feed.jsonl")))
+    started.until(lambda: list((shop.state / "launches").glob(f"{started.process.pid}.*/feed.jsonl")))
     started.process.send_signal(SIGNALS["SIGINT"])
     ran = started.end()
     assert ran.code == 130, ran.stderr
