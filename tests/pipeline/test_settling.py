@@ -68,6 +68,12 @@ def test_nothing_planned_is_not_good() -> None:
     assert judge(blank(), None, (), Ending()).status == "failed"
 
 
+def test_good_results_of_a_part_of_the_plan_are_not_enough() -> None:
+    """Whoever gives them: the rule itself counts the planned nodes."""
+    for some in ((), (NodeResult(A, "success"), NodeResult(TEST, "pass"))):
+        assert judge(blank(), plan(), some, Ending()).status == "failed"
+
+
 @pytest.mark.parametrize(
     ("ending", "status"),
     [
