@@ -11,6 +11,7 @@ import click
 from dbt_flow.cli.terminal import Context, emit_json
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag, load_fleet, next_starts
+from dbt_flow.yamlfile.naming import dag_name
 
 COLUMNS = ("name", "owner", "starts", "next start", "now", "file")
 """Of the table, each a key of a row."""
@@ -29,7 +30,7 @@ def command(context: Context, as_json: bool) -> int:
     now = datetime.now(timezone.utc)
     stands = _where_they_stand(settings, fleet.dags, now)
     rows = [_row(dag, now, stands) for dag in fleet.dags]
-    rows += [_bad_row(file, len(errors)) for file, errors in fleet.bad.items()]
+    rows += [_bad_row(dag_name(settings.root / file), file, len(errors)) for file, errors in fleet.bad.items()]
     rows.sort(key=lambda row: row["file"])
     if as_json:
         emit_json({"dags": rows})
@@ -66,8 +67,7 @@ def _row(dag: Dag, now: datetime, stands: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _bad_row(file: str, errors: int) -> dict[str, Any]:
-    name = file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+def _bad_row(name: str, file: str, errors: int) -> dict[str, Any]:
     return {"name": name, "owner": None, "starts": None, "next start": None, "now": None, "file": file, "errors": errors}
 
 

@@ -10,6 +10,7 @@ import click
 from dbt_flow.cli.progress import progress
 from dbt_flow.cli.terminal import Context, emit_json, printable_on, report
 from dbt_flow.settings import SUFFIXES
+from dbt_flow.yamlfile.naming import dag_name
 
 
 def plan_base(context: Context, names: tuple[str, ...], revision: str, as_json: bool, as_markdown: bool) -> int:
@@ -18,7 +19,7 @@ def plan_base(context: Context, names: tuple[str, ...], revision: str, as_json: 
     from dbt_flow.pipeline.revisions import compare
     from dbt_flow.report.compared import markdown, text
 
-    named = tuple(Path(name).stem if name.endswith(SUFFIXES) else name for name in names)
+    named = tuple(dag_name(Path(name)) if name.endswith(SUFFIXES) else name for name in names)
     with progress(f"comparing with {revision}") as tell:
         found = compare(context.settings, context.flags, revision, named, tell)
     document = document_of(found)

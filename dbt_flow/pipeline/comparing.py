@@ -18,6 +18,7 @@ from dbt_flow.project.traits import Traits
 from dbt_flow.settings import SETTINGS_FILE
 from dbt_flow.spec import Dag
 from dbt_flow.spec.key_changes import KeyChange, key_changes, same_meaning, settings_changes
+from dbt_flow.yamlfile.naming import dag_name
 
 Homes = Mapping[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]
 """For each node the DAGs that it leaves, enters, stays in."""
@@ -93,13 +94,14 @@ class Comparing:
                 select_side(side, phase, when)
         phase("comparing")
         was, is_now = (self.old.builds if self.old else {}), self.now.builds
-        broken = {Path(file).stem for file in self.now.fleet.bad}
+        broken = {dag_name(self.now.settings.root / file) for file in self.now.fleet.bad}
         for name in broken:
             was.pop(name, None)
         self.renamed = renamed(was, is_now, lambda old, new: same_meaning(old_dags[old], self.now.dags[new]))
         was = {self.renamed.get(name, name): ids for name, ids in was.items()}
         for name in [name for name in was.keys() | is_now.keys() if self._unplanned(name)]:
-            was.pop(name, None), is_now.pop(name, None)
+            was.pop(name, None)
+            is_now.pop(name, None)
         found = moves(was, is_now)
         twins = self._twins(found)
         heirs = {old: new for new, old in twins.items()}

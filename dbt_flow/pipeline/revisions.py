@@ -18,6 +18,7 @@ from dbt_flow.pipeline.prepare import Phase
 from dbt_flow.pipeline.sides import Side, furnish, left_alone, parse_side, read_side, settings_in
 from dbt_flow.settings import Flags, Settings
 from dbt_flow.yamlfile import did_you_mean, listed
+from dbt_flow.yamlfile.naming import dag_name
 
 
 def compare(settings: Settings, flags: Flags, said: str, names: Sequence[str], phase: Phase) -> Comparison:
@@ -64,7 +65,7 @@ def _before(
             return None, [f"{revision.said} has no dbt project here: everything is new"]
         raise _of(revision, error, tree) from None
     side = read_side(found, names)
-    bad = [name for name in side.fleet.bad if not names or Path(name).stem in names]
+    bad = [file for file in side.fleet.bad if not names or dag_name(found.root / file) in names]
     told = [
         f"{file} of {revision.said} cannot be used, and counts as if it were not there: {_first(side, file)}" for file in bad
     ]
@@ -78,8 +79,9 @@ def _first(side: Side, file: str) -> str:
 
 
 def _known(names: Sequence[str], before: Side | None, now: Side) -> None:
-    fleets = [side.fleet for side in (now, before) if side]
-    every = {name for fleet in fleets for name in (*fleet.names(), *(Path(file).stem for file in fleet.bad))}
+    every: set[str] = set()
+    for side in (now, *((before,) if before else ())):
+        every.update(side.fleet.names(), (dag_name(side.settings.root / file) for file in side.fleet.bad))
     for name in names:
         if name not in every:
             near = did_you_mean(name, every)

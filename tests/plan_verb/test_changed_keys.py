@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -81,6 +82,24 @@ def test_a_dag_that_is_added_and_one_that_is_removed(desk: Desk) -> None:
     assert [dag["name"] for dag in document["dags"]["removed"]] == ["hourly"]
     found = {node["name"]: (node["change"], node["because"][0]["text"]) for node in document["nodes"]}
     assert found == {"loose": ("enters", "extra is new"), "board": ("leaves", "hourly is removed")}
+
+
+def test_a_bad_file_of_a_second_version_is_not_taken_for_a_dag_that_is_gone(desk: Desk) -> None:
+    """Its DAG bears the version, and its file does not."""
+    desk.put("dags/hourly.yaml", "owner: bob\n", "owner: bob\nversion: 2\n")
+    desk.git("commit", "-qam", "A second version")
+    try:
+        desk.put("dags/hourly.yaml", "owner: bob", "ownr: bob")
+        code, out, err = desk.ask("plan", "hourly_v2", "--base", "HEAD", "--json")
+        assert code == 2, err
+        found = json.loads(out)
+        assert found["dags"]["removed"] == []
+        assert found["nodes"] == []
+        assert {problem["file"] for problem in found["problems"]} == {"dags/hourly.yaml"}
+        code, out, _ = desk.ask("list", "--json")
+        assert [row["name"] for row in json.loads(out)["dags"] if row["errors"]] == ["hourly_v2"]
+    finally:
+        desk.git("reset", "-q", "--hard", "HEAD~1")
 
 
 def test_a_bad_file_is_an_error_and_the_others_are_compared(desk: Desk) -> None:
