@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
@@ -136,13 +137,16 @@ def _fields(value: Any, *, secret: bool) -> Iterator[Any]:
 
 def refresh() -> None:
     """Look at the environment again now; it is looked at several times a second at the most."""
-    _state.looked = -_AGAIN
+    with _state.lock:
+        _state.looked = -_AGAIN
 
 
 class _State:
     """One pattern for all secrets, as text and as bytes; None while there are none."""
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
+        """Who asks while another looks waits for what that finds: a secret that was learnt just now is one for every thread."""
         self.known: frozenset[str] = frozenset()
         self.looked = -_AGAIN
         self.patterns: tuple[re.Pattern[str] | None, re.Pattern[bytes] | None] = (None, None)
@@ -165,6 +169,14 @@ _state = _State()
 
 
 def _patterns() -> tuple[re.Pattern[str] | None, re.Pattern[bytes] | None]:
-    if time.monotonic() - _state.looked > _AGAIN:
-        _state.look()
-    return _state.patterns
+    with _state.lock:
+        if time.monotonic() - _state.looked > _AGAIN:
+            _state.look()
+        return _state.patterns
+
+
+def _fork() -> None:
+    _state.lock = threading.RLock()  # who held it is not here
+
+
+os.register_at_fork(after_in_child=_fork)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,35 @@ def test_it_costs_little() -> None:
     for _ in range(20_000):
         redact.text(text)
     assert time.process_time() - began < 20.0
+
+
+def test_what_is_learnt_while_another_thread_looks_is_hidden_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """dbt's threads write lines while the profile's password becomes known."""
+    find, looking, go = redact.secrets, threading.Event(), threading.Event()
+
+    def slow(environ: Mapping[str, str] | None = None) -> frozenset[str]:
+        found = find(environ)
+        if threading.current_thread().name == "slow":
+            looking.set()
+            go.wait(60)
+        return found
+
+    def learn() -> None:
+        redact.learn(["learnt-just-now"])
+        redact.text("x")
+
+    monkeypatch.setattr(redact, "secrets", slow)
+    redact.refresh()
+    threads = [threading.Thread(target=redact.text, args=("x",), name="slow"), threading.Thread(target=learn)]
+    threads[0].start()
+    assert looking.wait(60)
+    threads[1].start()
+    threads[1].join(0.5)  # it may have to wait for the other
+    go.set()
+    for thread in threads:
+        thread.join(60)
+    try:
+        assert redact.text("it is learnt-just-now") == f"it is {redact.HIDDEN}"
+    finally:
+        redact._learnt.discard("learnt-just-now")
+        redact.refresh()
