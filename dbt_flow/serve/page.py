@@ -24,7 +24,7 @@ from dbt_flow.state.places import store_of
 from dbt_flow.state.runs import RunRecord, RunRef, find_run
 from dbt_flow.state.store import Store, read_lines
 
-CARD = re.compile(r"/cards/([A-Za-z0-9_.-]{1,100})/([a-z][a-z0-9_]{0,99})/([A-Za-z0-9][A-Za-z0-9_.-]{0,120})\Z")
+CARD = re.compile(r"/cards/([A-Za-z0-9_][A-Za-z0-9_.-]{0,99})/([a-z][a-z0-9_]{0,99})/([A-Za-z0-9][A-Za-z0-9_.-]{0,120})\Z")
 OF = re.compile(r"/of/([A-Za-z][A-Za-z0-9_]{0,99})\Z")
 _MARKS = {"success": ("✓", "good"), "failed": ("✗", "bad"), "cancelled": ("■", "stop"), "refused": ("✗", "bad")}
 _URGENT = ("held", "failed", "given up", "refused", "died", "long", "waiting", "skipped", "cancelled", "missed")

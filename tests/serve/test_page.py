@@ -60,7 +60,18 @@ def test_what_it_says(stand: Stand) -> None:
         assert text == "<h1>the card</h1>" and "sandbox" in headers["Content-Security-Policy"]
         one, _ = get(f"{url}/of/three")
         assert "all of them, until 07:00 UTC, otherwise hold" in one
-        for path in ("/of/nobody", "/cards/dev/one/../../x", "/cards/dev/one/999", "/..%2f..%2fetc/passwd", "/of/%00"):
+        outside = stand.state / "one" / "1" / "card.html"
+        outside.parent.mkdir(parents=True)
+        outside.write_text("no run's card")
+        for path in (
+            "/cards/%2e%2e/one/1",
+            "/cards/../one/1",
+            "/of/nobody",
+            "/cards/dev/one/../../x",
+            "/cards/dev/one/999",
+            "/..%2f..%2fetc/passwd",
+            "/of/%00",
+        ):
             with pytest.raises(urllib.error.HTTPError) as refused:
                 get(url + path)
             assert refused.value.code == 404 and json.load(refused.value)["error"]["hint"]
