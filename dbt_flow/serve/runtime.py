@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -45,6 +46,7 @@ WAITING_MOST = 2000
 """Requests that wait to be written down; more are told to come again."""
 _BATCH = 500
 _TICK = 0.1
+_WRITTEN_WITHIN = 60.0  # seconds that a sender waits for the disk
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,11 @@ class Runtime:
             self._queue.put_nowait((event, told))
         except queue.Full:
             raise StateError("not-accepting", "too many events at once", hint="send it again in a second") from None
-        return told.result(60)
+        try:
+            return told.result(_WRITTEN_WITHIN)
+        except NotInTime:
+            hint = "send it again, with the same id: it counts once"
+            raise StateError("not-accepting", "it could not be written down in time", hint=hint) from None
 
     def end(self) -> None:
         """Drain: take nothing in, start nothing, and end when what runs has ended. Called twice: end what runs now."""

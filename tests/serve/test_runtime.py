@@ -15,6 +15,7 @@ import pytest
 from stand import RUN, Stand, StandIn, send, settle
 
 from dbt_flow.errors import StateError
+from dbt_flow.serve.event import make
 from dbt_flow.serve.outcomes import End, events_of
 from dbt_flow.serve.runtime import Runtime
 from dbt_flow.serve.watchman import LONG
@@ -262,6 +263,14 @@ def test_the_disk_is_full(stand: Stand) -> None:
     send(runtime, "go")
     settle(runtime)
     assert stand.ended() == {"one": 1}
+
+
+def test_a_sender_whose_event_is_not_written_down_is_told_to_come_again(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody takes requests here, as with a disk that hangs."""
+    monkeypatch.setattr("dbt_flow.serve.runtime._WRITTEN_WITHIN", 0.01)
+    with pytest.raises(StateError) as refused:
+        stand.runtime().post(make("landed", {"id": "1"}, 0.0))
+    assert refused.value.code == "not-accepting" and "same id" in str(refused.value.hint)
 
 
 def test_the_owner_of_a_held_dag_gets_a_message(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
