@@ -251,10 +251,12 @@ def read_flow(file: Path, settings: Settings) -> Mapping[str, Any]:
             try:
                 code = process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
                 message = f"it did not say within {PATIENCE:g} s what it listens to"
                 raise InputError("flow-import", message, place=place, hint="do slow work in steps, not at import") from None
+            finally:  # also when somebody presses Ctrl-C, which does not reach it: it leads a group of its own
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         if code == 0 and out.is_file():
             facts: Mapping[str, Any] = json.loads(out.read_text(encoding="utf-8"))
             return facts

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from shop import Shop, open_shop
 
-from dbt_flow.launch import FLOW_FILE, Launch, Running, command_line, environment, forget
+from dbt_flow.launch import FLOW_FILE, Launch, Running, command_line, environment, forget, read_flow
 from dbt_flow.settings import Flags, load_settings
 from dbt_flow.state.leftovers import maker
 
@@ -86,6 +88,44 @@ def test_what_a_killed_watcher_left_is_swept_and_a_living_ones_is_not(shop: Shop
         child.kill()
         child.wait()
         forget(running.folder)
+
+
+def test_nothing_of_a_flow_that_is_read_outlives_who_reads_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ctrl-C while a flow file is imported that has started a process itself."""
+    slow, told = tmp_path / "slow.py", tmp_path / "pid"
+    slow.write_text(
+        "import pathlib, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"pathlib.Path({str(told)!r}).write_text(str(child.pid))\n"
+        "time.sleep(600)\n"
+    )
+
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        asked = False
+
+        def wait(self, timeout: float | None = None) -> int:
+            if not self.asked:
+                self.asked = True
+                until = time.monotonic() + 120
+                while not (told.is_file() and told.read_text()) and time.monotonic() < until:
+                    time.sleep(0.05)
+                raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        read_flow(slow, load_settings(Flags(project_dir=str(shop.folder))))
+    child = int(told.read_text())
+    until = time.monotonic() + 60
+    while _runs(child) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _runs(child)
+
+
+def _runs(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_run_that_ignores_being_stopped_is_killed(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
