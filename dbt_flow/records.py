@@ -27,6 +27,8 @@ CANCELLED, LOST, REUSED, SKIPPED = "cancelled", "lost", "reused", "skipped"
 SUCCESS, FAILED, RUN_CANCELLED, RUNNING = "success", "failed", "cancelled", "running"
 
 TEST_TYPES = frozenset({"test", "unit_test"})
+BUILT = frozenset({"model", "seed", "snapshot"})
+"""Types that make a table or a view."""
 
 R = TypeVar("R", bound="Record")
 

@@ -7,6 +7,7 @@ import click
 from dbt_flow.cli.finding import find, settled
 from dbt_flow.cli.terminal import RUN, Context, emit_json
 from dbt_flow.pipeline.receipt import Receipt, receipt_of
+from dbt_flow.records import TEST_TYPES
 
 
 @click.command("receipt", short_help="Show a run's receipt.")
@@ -48,7 +49,7 @@ def _show(receipt: Receipt) -> None:
     for name, value in facts.items():
         if value:
             click.echo(f"{name:9} {value}")
-    tests = [item for item in receipt["nodes"] if item["tests"] or item["type"] in ("test", "unit_test")]
+    tests = [item for item in receipt["nodes"] if item["tests"] or item["type"] in TEST_TYPES]
     good = sum(1 for item in tests if item["was"] == "pass")
     click.echo(f"tests     {good} of {len(tests)} pass")
     for item in tests:

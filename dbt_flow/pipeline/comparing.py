@@ -15,6 +15,7 @@ from dbt_flow.pipeline.reasons import Pair
 from dbt_flow.pipeline.sides import Project, Side, by_state, select_side, selected
 from dbt_flow.plan.differences import Because, Move, Rebuilt, below, changed_parts, moves, renamed, with_their_models
 from dbt_flow.project.traits import Traits
+from dbt_flow.records import BUILT
 from dbt_flow.settings import SETTINGS_FILE
 from dbt_flow.spec import Dag
 from dbt_flow.spec.key_changes import KeyChange, key_changes, same_meaning, settings_changes
@@ -282,7 +283,7 @@ class Comparing:
         return found
 
     def _is_body(self, pair: Pair, key: str) -> bool:
-        return pair.now.kind(key) in ("model", "seed", "snapshot") and pair.now.built(key)
+        return pair.now.kind(key) in BUILT and pair.now.built(key)
 
     def _changed(self, dag: str, pair: Pair) -> dict[str, Because]:
         now = self.now.projects[dag]

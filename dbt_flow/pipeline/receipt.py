@@ -18,7 +18,7 @@ from dbt_flow import redact
 from dbt_flow.errors import DbtFlowError, StateError
 from dbt_flow.plan.needs import troubles
 from dbt_flow.plan.planned import Plan
-from dbt_flow.records import RECORD_VERSION, REUSED, NodeResult, RunResult, flow_name
+from dbt_flow.records import BUILT, RECORD_VERSION, REUSED, NodeResult, RunResult, flow_name
 from dbt_flow.state.runs import RunRecord, find_run, find_runs
 from dbt_flow.state.store import Store
 
@@ -29,7 +29,6 @@ LOOK_BACK = 30
 """Runs of a DAG that are looked at for one table."""
 _ORIGIN = re.compile(r"\b(?:in|since) (\w+/[\w-]+)$")
 _DEEP = 4
-_BUILT = ("model", "seed", "snapshot")
 
 Receipt = Mapping[str, Any]
 
@@ -217,7 +216,7 @@ def _sources(record: RunRecord, plan: Plan) -> list[dict[str, Any]]:
 
 def _inputs(record: RunRecord, plan: Plan, result: RunResult, deep: int) -> list[dict[str, Any]]:
     """What the run read of other runs: for each table the newest receipt that was there when it began."""
-    wanted = {node.id: node for node in plan.surroundings if node.type in _BUILT}
+    wanted = {node.id: node for node in plan.surroundings if node.type in BUILT}
     found = []
     there = newest(record.store, result.target, wanted, before=result.started, deep=deep)
     for key, (said, item) in there.items():

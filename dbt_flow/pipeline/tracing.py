@@ -14,6 +14,7 @@ from typing import Any
 
 from dbt_flow.errors import DbtFlowError, InputError
 from dbt_flow.pipeline.receipt import Receipt, newest, receipt_of
+from dbt_flow.records import TEST_TYPES
 from dbt_flow.state.runs import NO_TARGET, RunRecord, find_runs
 from dbt_flow.state.store import Store
 
@@ -179,7 +180,7 @@ class _Known:
 
     def up_run(self, receipt: Receipt) -> Thing:
         """Its code and tests, the runs that it read, its sources."""
-        tests = [item for item in receipt["nodes"] if item["type"] in ("test", "unit_test")]
+        tests = [item for item in receipt["nodes"] if item["type"] in TEST_TYPES]
         good = sum(1 for item in tests if item["was"] == "pass")
         code = f"git {receipt['git'][:10]}" if receipt["git"] else f"manifest {receipt['manifest']}"
         text = f"run {receipt['run']} {receipt['status']}, {good} of {len(tests)} tests pass, {code}"

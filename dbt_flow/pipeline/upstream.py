@@ -12,16 +12,15 @@ from dbt_flow.plan.planned import Plan
 from dbt_flow.project.parsing import Parsed, parse
 from dbt_flow.project.relations import missing_relations
 from dbt_flow.project.selecting import select
+from dbt_flow.records import BUILT
 from dbt_flow.run.recorder import Recorder
 from dbt_flow.settings import Flags, load_settings
 from dbt_flow.spec import load_fleet
 
-_TABLES = ("model", "seed", "snapshot")
-
 
 def read_from_others(plan: Plan) -> tuple[str, ...]:
     """The ids of the tables that the plan reads and does not build."""
-    return tuple(node.id for node in plan.surroundings if node.type in _TABLES and node.relation)
+    return tuple(node.id for node in plan.surroundings if node.type in BUILT and node.relation)
 
 
 def missing_upstream(prepared: Prepared) -> tuple[str, ...]:
@@ -70,7 +69,7 @@ def _tables_above(parsed: Parsed, node: str) -> set[str]:
             continue
         if nodes[parent].is_ephemeral_model:
             open_ends += nodes[parent].depends_on_nodes
-        elif nodes[parent].resource_type in _TABLES:
+        elif nodes[parent].resource_type in BUILT:
             found.add(parent)
     return found
 

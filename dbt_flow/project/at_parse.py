@@ -16,6 +16,7 @@ import yaml
 from dbt_flow.errors import DbtFlowError, Place, ProjectError
 from dbt_flow.project import whereabouts
 from dbt_flow.project.jinja_uses import LEARNING, Macros, early_uses, names_in
+from dbt_flow.project.macro_uses import NAMING
 from dbt_flow.project.parsing import Parsed
 from dbt_flow.project.seams import contents
 
@@ -29,8 +30,6 @@ TEST_CONFIG = frozenset(
     | {"store_failures_as", "meta", "database", "schema", "alias", "group"}
 )
 """What dbt renders of a data test while parsing (``TestBuilder.CONFIG_ARGS``); its arguments wait."""
-NAMING = ("generate_schema_name", "generate_alias_name", "generate_database_name")
-"""Macros that dbt calls for every node while it parses."""
 
 
 def parameters_at_parse(

@@ -18,7 +18,7 @@ ANSWERED = frozenset({"is_incremental", "should_full_refresh", "should_store_fai
 """Macros of dbt's own that ask for what is looked at anyway: whether the relation is there, and dbt's flags."""
 
 NAMING = ("generate_schema_name", "generate_alias_name", "generate_database_name")
-"""Overridden in nearly every project; what they say stands in each node's relation."""
+"""dbt calls them for every node while it parses. Overridden in nearly every project; what they say stands in its relation."""
 
 BUILTINS = frozenset({"ref", "source", "config", "var", "env_var", "function", "return", "this"})
 

@@ -11,11 +11,10 @@ from typing import Any
 from dbt_flow.project.parsing import Parsed
 from dbt_flow.project.seams.contents import resource_type
 from dbt_flow.project.selecting import select
+from dbt_flow.records import BUILT, TEST_TYPES
 
 MOST = 60
 """Proposals of one project: each is asked of dbt."""
-_MODELS = frozenset({"model", "seed", "snapshot"})
-_TESTS = frozenset({"test", "unit_test"})
 _DEEP = 2  # folders below a model path that are proposed
 
 
@@ -70,13 +69,11 @@ def counts(parsed: Parsed, ids: frozenset[str]) -> tuple[int, int]:
     ephemeral = sum(
         node in parsed.manifest.nodes and parsed.manifest.nodes[node].config.materialized == "ephemeral" for node in ids
     )
-    return sum(kinds[kind] for kind in _MODELS) - ephemeral, sum(kinds[kind] for kind in _TESTS)
+    return sum(kinds[kind] for kind in BUILT) - ephemeral, sum(kinds[kind] for kind in TEST_TYPES)
 
 
 def _candidates(parsed: Parsed) -> Iterator[tuple[str, str, str, str | None]]:
-    own = [
-        node for node in parsed.manifest.nodes.values() if node.package_name == parsed.name and resource_type(node) in _MODELS
-    ]
+    own = [node for node in parsed.manifest.nodes.values() if node.package_name == parsed.name and resource_type(node) in BUILT]
     yield "project", "select", "package:this", None
     for name in list(parsed.config.selectors or ())[:MOST]:
         yield "selector", "selector", str(name), None

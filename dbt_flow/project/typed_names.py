@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from dbt_flow.project.parsing import Parsed
 from dbt_flow.project.seams.contents import resource_type
+from dbt_flow.records import BUILT
 
 
 def names_of(parsed: Parsed) -> Mapping[str, tuple[str, ...]]:
     """Names by kind: nodes (tests and what packages bring left out), tags, groups, selectors, sources."""
     manifest = parsed.manifest
     own = [node for node in manifest.nodes.values() if node.package_name == parsed.name]
-    built = [node for node in own if resource_type(node) in ("model", "seed", "snapshot")]
+    built = [node for node in own if resource_type(node) in BUILT]
     return {
         "nodes": tuple(str(node.name) for node in built),
         "tags": tuple(str(tag) for node in own for tag in node.tags),

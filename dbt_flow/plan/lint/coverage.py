@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from dbt_flow.plan.lint.found import Found, Spot, some
-from dbt_flow.plan.lint.landscape import BUILT, Landscape, Look, Project
-from dbt_flow.records import TEST_TYPES, Member
+from dbt_flow.plan.lint.landscape import Landscape, Look, Project
+from dbt_flow.records import BUILT, TEST_TYPES, Member
 from dbt_flow.yamlfile import did_you_mean
 
 NO_DAG = "none"

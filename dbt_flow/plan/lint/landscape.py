@@ -16,11 +16,9 @@ import networkx as nx
 
 from dbt_flow.errors import DbtFlowError
 from dbt_flow.plan.lint.found import Spot
-from dbt_flow.records import Member, Target
+from dbt_flow.records import BUILT, Member, Target
 from dbt_flow.spec import Dag
 
-BUILT = frozenset({"model", "seed", "snapshot"})
-"""Types that make a table or a view."""
 TRUSTED = 3
 """Good runs from which on the past says how long a DAG takes."""
 
