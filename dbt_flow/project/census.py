@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from dbt_flow.errors import ProjectError
 from dbt_flow.project.facts_of import owner_of
 from dbt_flow.project.parsing import Parsed
 from dbt_flow.project.seams import contents
-from dbt_flow.records import Member
+from dbt_flow.records import TEST_TYPES, Member
 
 UNDATED = frozenset({"duckdb", "postgres"})
 """Adapters that cannot say by themselves when a table was loaded."""
@@ -40,11 +42,14 @@ class Census:
 def census(parsed: Parsed) -> Census:
     """Everything enabled in the project and its packages."""
     groups = {group.name: group for group in parsed.manifest.groups.values()}
-    members = (_member(node, groups, parsed) for node in contents.everything(parsed.manifest) if _enabled(node))
+    position: Mapping[str, int] = {}
+    with suppress(ProjectError):  # models in a circle: whoever asks for a selection is told
+        position = parsed.position
+    members = (_member(node, groups, position, parsed) for node in contents.everything(parsed.manifest) if _enabled(node))
     return Census(parsed.name, {member.id: member for member in members}, tuple(map(_group, groups.values())))
 
 
-def _member(node: Any, groups: Mapping[str, Any], parsed: Parsed) -> Member:
+def _member(node: Any, groups: Mapping[str, Any], position: Mapping[str, int], parsed: Parsed) -> Member:
     kind, meta = contents.resource_type(node), contents.meta(node)
     owner, owner_by = owner_of(node, groups)
     inlined = bool(getattr(node, "is_ephemeral_model", False))
@@ -61,7 +66,7 @@ def _member(node: Any, groups: Mapping[str, Any], parsed: Parsed) -> Member:
         patch=files[0] if files else None,
         parents=parents,
         relation=None if kind == "test" or inlined else getattr(node, "relation_name", None),
-        tests=(str(getattr(node, "attached_node", None) or "") or next(iter(parents), None)) if "test" in kind else None,
+        tests=contents.tested(node, position) if kind in TEST_TYPES else None,
         inlined=inlined,
         group=getattr(node, "group", None),
         owner=owner,

@@ -21,6 +21,7 @@ class Traits:
 
     def __init__(self, parsed: Parsed | None = None) -> None:
         """:param parsed: None for a project that is not there yet: it has no nodes."""
+        self._parsed = parsed
         manifest = parsed.manifest if parsed else None
         self._all = {str(node.unique_id): node for node in contents.everything(manifest)}
         self._disabled = {str(key): nodes[0] for key, nodes in getattr(manifest, "disabled", {}).items() if nodes}
@@ -61,7 +62,7 @@ class Traits:
         node = self._node(key)
         if contents.resource_type(node) not in TEST_TYPES:
             return None
-        return str(getattr(node, "attached_node", None) or "") or (contents.parents(node) or (None,))[-1]
+        return contents.tested(node, self._parsed.position if self._parsed else {})
 
     def twin(self, key: str) -> object:
         """Equal for two nodes that are one under two names: the same kind, the same code."""

@@ -11,10 +11,12 @@ from types import SimpleNamespace
 import pytest
 from projects import KINDS, PROFILE, chain, write
 
+from dbt_flow.project.census import census
 from dbt_flow.project.facts_of import facts
 from dbt_flow.project.parsing import Parsed, database_path, parse
 from dbt_flow.project.place import DbtProject, working_in
 from dbt_flow.project.selecting import select
+from dbt_flow.project.traits import Traits
 from dbt_flow.records import Node
 
 
@@ -208,3 +210,20 @@ def test_surroundings_are_what_the_selection_reads_and_what_stands_on_it(tmp_pat
     assert {node.id for node in found.nodes if node.type == "model"} == {"model.shop.facts"}
     around = {node.id for node in found.surroundings}
     assert around == {"model.shop.stage", "seed.shop.orders", "model.shop.narrow", "exposure.shop.board"}
+
+
+def test_a_test_of_two_models_belongs_to_the_same_one_whoever_asks(tmp_path: Path) -> None:
+    """The plan, ``lint`` and ``plan --base``: to the one that is built last, in whichever order it reads them."""
+    both = "select e.id from {{{{ ref('{}') }}}} e join {{{{ ref('{}') }}}} l using (id) where e.id is null"
+    files = {
+        "models/early.sql": "select 1 as id",
+        "models/late.sql": "select id from {{ ref('early') }}",
+        "tests/one_way.sql": both.format("early", "late"),
+        "tests/other_way.sql": both.format("late", "early"),
+    }
+    parsed = parsed_of(write(tmp_path / "shop", files))
+    planned = {node.id: node.tests for node in facts(parsed, select(parsed)).nodes if node.is_test}
+    assert set(planned) == {"test.shop.one_way", "test.shop.other_way"}
+    members, traits = census(parsed).members, Traits(parsed)
+    for key, tested in planned.items():
+        assert (tested, members[key].tests, traits.tested(key)) == ("model.shop.late",) * 3, key

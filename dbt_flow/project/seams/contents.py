@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,12 @@ def resource_type(node: Any) -> str:
 def parents(node: Any) -> tuple[str, ...]:
     """The ids it depends on, each once, in dbt's order."""
     return tuple(dict.fromkeys(node.depends_on_nodes))
+
+
+def tested(node: Any, position: Mapping[str, int]) -> str | None:
+    """The node that a test belongs to: the one that dbt attached it to, else the last of its parents in topological order."""
+    attached = getattr(node, "attached_node", None)
+    return str(attached) if attached else max(parents(node), key=lambda key: position.get(key, -1), default=None)
 
 
 def meta(node: Any) -> dict[str, Any]:
