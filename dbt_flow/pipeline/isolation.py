@@ -21,6 +21,7 @@ from dbt_flow.plan.planned import Plan
 from dbt_flow.plan.waves import END, ISOLATED, START, WARM, FlowStep
 from dbt_flow.records import Record
 from dbt_flow.spec.model import Resources
+from dbt_flow.spec.values import megabytes
 from dbt_flow.state.leftovers import left_behind, maker
 from dbt_flow.state.runs import RunRecord, find_run, good_results
 from dbt_flow.state.store import Store, put_json
@@ -42,7 +43,7 @@ class StepNeeds(Record):
         """What the DAG file says; ``common`` where ``own`` says nothing."""
         memory = own.memory or (common.memory if common else None)
         cpu = own.cpu or (common.cpu if common else None)
-        return cls(None if memory is None else int(memory[:-2]) * (1024 if memory.endswith("GB") else 1), cpu)
+        return cls(None if memory is None else megabytes(memory), cpu)
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dbt_flow.report.rules import Rules
 from dbt_flow.state.store import Store, get_json, put_json
 
 FOLDER = "outbox/metrics"
-API_KEY, APP_KEY = "DD_API_KEY", "DD_APP_KEY"
+API_KEY = "DD_API_KEY"
 API_URL = "DATADOG_HOST"
 """Datadog's own variable for another address of its API."""
 

@@ -23,11 +23,6 @@ class Metric:
     says: str
 
     @property
-    def of_node(self) -> bool:
-        """Whether it is sent for each node."""
-        return self.name.startswith(("node.", "source."))
-
-    @property
     def full(self) -> str:
         """The name as it is sent."""
         return PREFIX + self.name

@@ -108,7 +108,6 @@ class Listening:
     """Files that cannot be used, and triggers that can never fire."""
     by_name: Mapping[str, Subscriber] = field(init=False)
     by_event: Mapping[str, tuple[Subscriber, ...]] = field(init=False)
-    by_flow: Mapping[str, Subscriber] = field(init=False)
 
     def __post_init__(self) -> None:
         heard: dict[str, tuple[Subscriber, ...]] = {}
@@ -118,7 +117,6 @@ class Listening:
                 if subscriber.needs and wait.settled:
                     heard[wait.settled] = (*heard.get(wait.settled, ()), subscriber)
         object.__setattr__(self, "by_name", {subscriber.name: subscriber for subscriber in self.subscribers})
-        object.__setattr__(self, "by_flow", {subscriber.flow: subscriber for subscriber in self.subscribers})
         object.__setattr__(self, "by_event", heard)
 
     def near(self, event: str) -> str | None:

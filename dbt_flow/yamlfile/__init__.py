@@ -59,7 +59,6 @@ def read(path: Path, *, name: str | None = None, empty_ok: bool = False) -> Docu
     if document.data is None and empty_ok:
         document.data = {}
     elif document.data is None:
-        document.data = None
         document.refuse("wrong-type", "the file is empty", (1, 1), "a DAG file needs at least: owner: NAME")
     elif not isinstance(document.data, dict):
         kind = kind_of(document.data)
