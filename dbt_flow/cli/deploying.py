@@ -89,10 +89,16 @@ def _table(plan: DeployPlan) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("", "flow", "starts", "because"):
         table.add_column(column, overflow="fold")
+    for reason in plan.shared:  # once, and not for each of two hundred flows
+        having = [action.name for action in plan.of("update") if reason in action.because]
+        table.add_row(Text("update", style=_STYLES["update"]), f"{len(having)} flows", "", Text(reason))
     for action in shown:
+        own = [reason for reason in action.because if reason not in plan.shared]
+        if action.because and not own:
+            continue
         style = _STYLES[action.action]
         starts = action.wanted.starts if action.wanted else ""
-        table.add_row(Text(action.action, style=style), action.name, Text(starts), Text("; ".join(action.because)))
+        table.add_row(Text(action.action, style=style), action.name, Text(starts), Text("; ".join(own)))
     console(stdout=True).print(table)
 
 
@@ -119,7 +125,7 @@ def show_done(plan: DeployPlan, done: Sequence[Done], as_json: bool) -> int:
         counts += [f"{len(plan.of('same'))} the same"] if plan.of("same") else []
         counts += [f"{len(bad)} not done"] if bad else []
         click.echo(f"{plan.scheduler}, {plan.space.project}, {plan.space.name}: {', '.join(counts) or 'nothing to do'}")
-    return max((one.error.exit_code for one in bad if one.error), default=0)
+    return int(bool(bad))
 
 
 def show_drift(found: Sequence[Drift], scheduler: Scheduler, space: Space, as_json: bool) -> int:

@@ -16,11 +16,17 @@ from dbt_flow.deploy.nouns import Space, Wanted
 from dbt_flow.errors import Place, RunFailed
 from dbt_flow.launch import command_line, environment
 from dbt_flow.settings import Settings
+from dbt_flow.spec.schedulers import DEPLOYS
 
 PATIENCE = 600.0
 """Seconds that one creation may take: the code package is uploaded in it."""
 
 _NOISE = re.compile(r"^(Metaflow \S+ executing|Project: |Validating your flow|\s*The graph looks good|Deploying )")
+_TIED = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "  # PR_SET_PDEATHSIG, SIGKILL: kept by what it becomes
+    "os.getppid() == int(sys.argv[1]) or os._exit(1); os.execv(sys.argv[2], sys.argv[2:])"
+)
+"""A Metaflow that went on after its apply was killed would replace what the next one has made."""
 _ENDS_WITHIN = 5.0
 _LINES = 12  # of a refusal
 
@@ -36,7 +42,7 @@ def create(settings: Settings, wanted: Wanted, space: Space, command: str, words
         told = Path(folder) / "deployed.json"
         arguments = [command, "create", *tags, *words, "--deployer-attribute-file", str(told)]
         if wanted.kind == "dag":
-            line, variables = command_line(wanted.path, arguments), space.variables
+            line, variables = command_line(wanted.path, arguments), {**space.variables, DEPLOYS: "1"}
         else:
             options = space.options if wanted.in_project else []
             line, variables = [sys.executable, str(wanted.path), "--no-pylint", *options, *arguments], {}
@@ -47,7 +53,9 @@ def create(settings: Settings, wanted: Wanted, space: Space, command: str, words
 
 
 def _run(line: Sequence[str], settings: Settings, variables: Mapping[str, str], log: Path) -> tuple[int, list[str]]:
-    """The process in a group of its own; whoever interrupts us interrupts it."""
+    """The process in a group of its own; whoever interrupts us interrupts it, and it does not outlive us."""
+    if sys.platform == "linux":
+        line = [sys.executable, "-S", "-c", _TIED, str(os.getpid()), *line]
     with log.open("wb") as stream:
         process = subprocess.Popen(
             line,

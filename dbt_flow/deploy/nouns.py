@@ -24,6 +24,9 @@ PARTS: Mapping[str, str] = {
 }
 """What a flow is made of, in the order in which a change is told."""
 
+OWN_CODE = "dbt-flow's own code"
+"""The item of a DAG's ``code``: no version of dbt-flow is named, since what runs is the code that travels."""
+
 _VERSIONED = re.compile(r"(?P<family>.+?)(?:V(?P<version>[1-9][0-9]*))?\Z")
 
 

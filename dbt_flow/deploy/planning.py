@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -70,6 +71,12 @@ class DeployPlan:
     def changes(self) -> tuple[Action, ...]:
         """Those that do something."""
         return self.of(*CHANGING)
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Reasons that more updates have than anybody wants to read one by one: another image, another dbt."""
+        count = Counter(reason for action in self.of(UPDATE) for reason in action.because)
+        return tuple(reason for reason, times in count.items() if times > _NAMED)
 
     @property
     def fingerprint(self) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from dbt_flow import __version__
-from dbt_flow.deploy.nouns import Input, Wanted, digest
+from dbt_flow.deploy.nouns import OWN_CODE, Input, Wanted, digest
+from dbt_flow.deploy.own_code import own_code
 from dbt_flow.errors import DbtFlowError, InputError, Place
 from dbt_flow.launch import read_flow
 from dbt_flow.pipeline.prepare import Phase, Prepared, parse_fleet, plan_of
@@ -29,7 +29,6 @@ CHANGES: Mapping[str, str] = {
 """The digests of a node, in their order, as a person says them; after them comes what it reads."""
 READS = "the name of a table that it reads"
 
-_PACKAGE = Path(__file__).parents[1]
 _PACKED = (".py", ".R", ".RDS")  # what Metaflow packs of a flow file's folder, when it is told nothing
 _SHORT = 8
 
@@ -46,7 +45,7 @@ def everything(
     errors = list(fleet.errors)
     prepared = _prepared(settings, fleet.dags, errors, phase)
     phase("taking the DAGs apart")
-    code = {"the code of dbt-flow": _own_code()}
+    code = {OWN_CODE: own_code()}
     found = [
         _of_dag(one.job.dag, settings.root, {"dbt": nodes, "code": code, "surroundings": surroundings}, one)
         for one, nodes in _with_nodes(prepared)
@@ -138,7 +137,10 @@ def _of_flow(facts: Mapping[str, Any], file: Path, settings: Settings, surroundi
     flow = str(facts["flow"])
     heard = [str(item.get("flow") or item["name"]) for item in (*facts["trigger"], *facts["trigger_on_finish"])]
     crons = [f"{item['cron']} {item['timezone'] or 'UTC'}" for item in facts["schedule"]]
-    code = {path.relative_to(file.parent).as_posix(): digest(path.read_text(errors="replace")) for path in packed(file)}
+    texts = {path.relative_to(file.parent).as_posix(): path.read_text(errors="replace") for path in packed(file)}
+    code = {name: digest(text) for name, text in texts.items()}
+    # dbt-flow does not travel with an ML flow: one that imports it takes it from the image.
+    ours = {"dbt-flow": __version__} if any("dbt_flow" in text for text in texts.values()) else {}
     owner = settings.flow_owners.get(file, "")
     return Wanted(
         name=flow,
@@ -151,7 +153,7 @@ def _of_flow(facts: Mapping[str, Any], file: Path, settings: Settings, surroundi
         inputs={name: Input(str(one["type"]), bool(one["required"])) for name, one in facts["params"].items()},
         parts={
             "code": {**code, "its triggers": digest(facts["trigger"], facts["trigger_on_finish"], facts["schedule"])},
-            "versions": _versions(),
+            "versions": {**_versions(), **ours},
             "surroundings": surroundings,
         },
         tags=(f"owner:{owner}",) if owner else (),
@@ -189,12 +191,4 @@ def _twice(found: Sequence[Wanted]) -> list[DbtFlowError]:
 
 
 def _versions() -> dict[str, str]:
-    return {"dbt-flow": __version__, "metaflow": version("metaflow"), "python": ".".join(platform.python_version_tuple()[:2])}
-
-
-@cache
-def _own_code() -> str:
-    """Of this package as it is installed: what runs a DAG."""
-    return digest(
-        [(path.relative_to(_PACKAGE).as_posix(), digest(path.read_text())) for path in sorted(_PACKAGE.rglob("*.py"))]
-    )
+    return {"metaflow": version("metaflow"), "python": ".".join(platform.python_version_tuple()[:2])}
