@@ -188,15 +188,23 @@ class Look:
         adapter = self._adapter
         found: dict[str, Stamp] = {}
         there: dict[Name, str] = {}
+        times: dict[Name, str] = {}
         with adapter.connection_named("dbt-flow-look"):
-            for database, schema in {(relation.database, relation.schema) for relation in relations.values()}:
-                listed = adapter.list_relations(database, schema)
-                there.update({_name(item): str(getattr(item.type, "value", item.type)) for item in listed})
+            schemas = {_name(relation)[:2]: (relation.database, relation.schema) for relation in relations.values()}
+            for database, schema in schemas.values():
+                for item in adapter.list_relations(database, schema):
+                    # Two names that differ in case alone: dbt's answer would not say whose time it is.
+                    kind = "" if _name(item) in there else str(getattr(item.type, "value", item.type))
+                    there[_name(item)] = kind
             kept = {key: relation for key, relation in relations.items() if _name(relation) in there}
-            altered: Mapping[Any, Any] = {}
-            if kept and adapter.supports(Capability.TableLastModifiedMetadata):
-                _, altered = adapter.calculate_freshness_from_metadata_batch(list(kept.values()), self._parsed.manifest)
-            times = {_name(relation): answer["max_loaded_at"].isoformat() for relation, answer in altered.items()}
+            if adapter.supports(Capability.TableLastModifiedMetadata):
+                # One database at a time: dbt tells its answers apart by schema and name.
+                for database in {_name(relation)[0] for relation in kept.values()}:
+                    here = [relation for relation in kept.values() if _name(relation)[0] == database]
+                    _, altered = adapter.calculate_freshness_from_metadata_batch(here, self._parsed.manifest)
+                    told = {_name(relation): answer["max_loaded_at"] for relation, answer in altered.items()}
+                    # For a time that the warehouse does not know dbt gives the year 1.
+                    times.update({name: at.isoformat() for name, at in told.items() if at.year > 1})
         for key, relation in kept.items():
             kind, at = there[_name(relation)], times.get(_name(relation))
             is_dynamic = bool(getattr(relation, "is_dynamic_table", False))
