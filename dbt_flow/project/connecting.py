@@ -16,6 +16,7 @@ from dbt.flags import get_flags
 from dbt_common.context import set_invocation_context
 
 from dbt_flow import redact
+from dbt_flow.errors import DbtFlowError
 from dbt_flow.project import credentials
 from dbt_flow.project.parsing import dbt_flags
 from dbt_flow.project.place import DbtProject, working_in
@@ -31,8 +32,11 @@ def connected(project: DbtProject, name: str) -> Iterator[Any]:
     :raises ProjectError: the profile cannot be used, or the warehouse does not let us in.
     """
     try:
-        manager, connection = _opened(project, name)
+        with invocation.overhearing():
+            manager, connection = _opened(project, name)
         handle = connection.handle
+    except DbtFlowError:  # the form of the login is wrong
+        raise
     except Exception as error:
         raise refusal(error, project, code="warehouse") from error
     try:

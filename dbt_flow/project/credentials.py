@@ -109,6 +109,9 @@ def _snowflake(it: _Output) -> Iterator[ProjectError]:
         hint = f"did you mean {near}?" if near else f"it is one of {', '.join(AUTHENTICATORS)}, or an Okta address"
         yield it.wrong("authenticator", f"authenticator is {show(way)}", hint)
         return
+    if lower in _TOKEN and way != lower:  # dbt-snowflake knows the word in this spelling alone, and sends no token otherwise
+        yield it.wrong("authenticator", f"authenticator is {show(way)}", f"write authenticator: {lower}")
+        return
     if not it.get("user") and lower not in _NO_USER:
         yield it.empty("user", "the user's login name")
     yield from _key_pair(it)

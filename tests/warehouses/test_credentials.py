@@ -104,6 +104,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"authenticator": "jwt"}, "authenticator", "jwt needs a token", "write token"),
     ({"authenticator": "oauth", "token": "t", "oauth_client_id": "i"}, "oauth_client_id", "no oauth_client_secret", "delete"),
     ({"authenticator": "externalbroser"}, "authenticator", 'is "externalbroser"', "did you mean externalbrowser?"),
+    ({"authenticator": "OAuth", "token": "t"}, "authenticator", 'is "OAuth"', "write authenticator: oauth"),
     ({"authenticator": "externalbrowser"}, "authenticator", "there is none here", "use a key pair"),
     ({"authenticator": "workload_identity"}, "authenticator", "needs a provider", "workload_identity_provider"),
     ({"authenticator": "snowflake_jwt"}, "dev", "there is no private_key_path", "write private_key_path"),
