@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from shop import Shop, open_shop
 
+from dbt_flow.errors import DbtFlowError
 from dbt_flow.flows.far_runs import DECOSPECS, far
 from dbt_flow.pipeline.arriving import arrive, check_versions, python_version
-from dbt_flow.pipeline.carrying import profile_refusals, profiles_file, state_refusals
+from dbt_flow.pipeline.carrying import gather, profile_refusals, profiles_file, state_refusals, travelling
 from dbt_flow.pipeline.job import Job, Options
 from dbt_flow.project.project_files import project_files
 from dbt_flow.settings import Flags, load_settings
@@ -54,6 +55,34 @@ def test_a_secret_in_the_profile_is_refused_with_its_line_and_is_not_shown(shop:
     said = "\n".join(map(str, found))
     assert "env_var('DBT_ENV_SECRET_PASSWORD')" in said
     assert "hunter2" not in said and "of-another-project" not in said
+
+
+def test_no_file_with_the_value_of_a_secret_variable_travels(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever file of the dbt project it stands in; the bucket's parse cache is one that does not answer."""
+    for name, value in {"ENDPOINT_URL": "http://127.0.0.1:9", "MAX_ATTEMPTS": "1", "DEFAULT_REGION": "eu-central-1"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    monkeypatch.setenv("DBT_ENV_SECRET_LAKE", "hunter2-of-the-lake")
+    output = f"{{type: duckdb, path: {tmp_path}/shop.duckdb}}"
+    (shop.folder / "profiles.yml").write_text(f"shop: {{target: dev, outputs: {{dev: {output}}}}}\n")
+    job = replace(job_of(shop), bucket="s3://freight/state", state=tmp_path / ".dbt_flow")
+    macro = shop.folder / "macros" / "lake.sql"
+    macro.parent.mkdir(exist_ok=True)
+    macro.write_text("{% macro lake() %}'hunter2-of-the-lake'{% endmacro %}")
+    try:
+        with pytest.raises(DbtFlowError) as refused:
+            gather(job, lambda _: None)
+    finally:
+        macro.unlink()
+    assert refused.value.code == "secret-in-file"
+    assert "macros/lake.sql holds the value of a secret variable" in refused.value.message
+    assert "hunter2" not in str(refused.value)
+    travels = dict(travelling(gather(job, lambda _: None)))
+    assert any(name.endswith("dbt_project.yml") for name in travels.values())
+    assert not [name for file, name in travels.items() if b"hunter2" in file.read_bytes()]
 
 
 def test_a_database_of_this_machine_is_refused(shop: Shop) -> None:

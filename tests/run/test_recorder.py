@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dbt_flow import redact
 from dbt_flow.records import NodeResult
 from dbt_flow.run.recorder import Feed, Recorder
 from dbt_flow.state.runs import RunRecord, RunRef
@@ -36,6 +37,26 @@ def test_each_start_and_end_is_on_disk_and_on_the_feed_at_once(record: RunRecord
     one.end(NodeResult(A, "success"))
     assert [result.status for result in record.attempts()[0].results] == ["success"]
     assert [json.loads(line)["event"] for line in feed.read_text().splitlines()] == ["start", "end"]
+
+
+def test_no_secret_of_a_warehouses_words_is_seen_anywhere(
+    record: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Memory (the card is made of it), the attempt's log, the feed, the task's own log."""
+    monkeypatch.setenv("DBT_ENV_SECRET_LAKE", "hunter2-of-the-lake")
+    redact.refresh()
+    feed = tmp_path / "feed"
+    feed.touch()
+    one = recorder(record, feed)
+    one.begin(A)
+    said = "no such key: hunter2-of-the-lake"
+    one.end(NodeResult(A, "error", message=said, reason=said, compiled=f"select '{said}'"))
+    one.enrich(A, {"compiled": f"select 2, '{said}'"})
+    one.say(f"{A}: {said}")
+    (folder,) = record.store.folder.rglob("attempt-0.jsonl")  # type: ignore[attr-defined]
+    for where in (repr(one.snapshot()), folder.read_text(), feed.read_text(), capsys.readouterr().out):
+        assert "no such key" in where
+        assert "hunter2" not in where
 
 
 def test_what_nobody_planned_is_not_counted_and_hooks_are_kept_apart(record: RunRecord) -> None:

@@ -15,11 +15,15 @@ import pytest
 from stand import RUN, Stand, StandIn, send, settle
 
 from dbt_flow.errors import StateError
+from dbt_flow.records import RunResult, utc_text
+from dbt_flow.serve.claim import TAKEN
 from dbt_flow.serve.event import make
+from dbt_flow.serve.executor import CLAIM
 from dbt_flow.serve.outcomes import End, events_of
 from dbt_flow.serve.runtime import Runtime
 from dbt_flow.serve.watchman import LONG
 from dbt_flow.state.begun import note_begun
+from dbt_flow.state.runs import RunRecord, RunRef, process_mark
 from dbt_flow.state.store import FolderStore
 
 
@@ -307,6 +311,46 @@ def test_what_is_done_with_is_forgotten_after_a_while(stand: Stand) -> None:
     (arrival,) = runtime.log.standing("two").arrived.values()
     assert runtime.log.event(arrival.event) is not None, "what somebody waits with is kept"
     settle(runtime)
+
+
+def test_an_end_is_told_when_all_of_it_is_there(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run's record is there before its process has gone, and Metaflow has yet to keep what it made."""
+    monkeypatch.setattr("dbt_flow.serve.outcomes.LAST_WORDS", 3600.0)
+    stand.dag("one", "none")
+    stand.dag("two", "{after: one}")
+    runtime = stand.runtime()
+    writer = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    record = RunRecord(FolderStore(stand.state), RunRef("dev", "one", "7"))
+    record.begin_attempt(0, {"flow": "One", "run": "One/7", **process_mark(writer.pid)})
+    record.settle(RunResult("one", "One", "One/7", "success", "good", "dev", utc_text(), finished=utc_text()))
+    for _ in range(5):
+        runtime.turn(0)
+    assert runtime.log.recent("two") == []
+    writer.kill()
+    writer.wait()
+    settle(runtime, lambda: len(runtime.log.recent("two")) == 1)
+    assert runtime.log.recent("two")[0].why == "after One/7"
+
+
+def test_who_comes_second_to_a_delivery_starts_nothing(stand: Stand) -> None:
+    runtime = stand.runtime()
+    log = runtime.log
+    with log.transaction():
+        number = log.add_delivery("one", "ready", {"created": 0.0})
+        log.change(number, state="starting", token="mine")
+    made = stand.folder / "made"
+    line = [sys.executable, "-c", f"open({str(made)!r}, 'a').write('x')"]
+
+    def claim(token: str) -> int:
+        words = [sys.executable, "-I", "-S", str(CLAIM), str(log.path), str(number), token, *line]
+        return subprocess.run(words, check=False).returncode
+
+    assert claim("of-another-try") == TAKEN and not made.exists()
+    assert claim("mine") == 0 and made.read_text() == "x"
+    assert log.delivery(number).state == "claimed"
+    assert claim("mine") == TAKEN, "though it bears the same token"
+    assert made.read_text() == "x"
+    log.close()
 
 
 def test_a_run_that_somebody_started_is_waited_for(stand: Stand) -> None:
