@@ -186,10 +186,13 @@ class Writer:
                 pending[-1].value += _ended(value)
                 self._watch()
             return
-        self._write([key])
-        with self._lock:
-            self._open.pop(key, None)  # what comes later must stand behind this line
-            name = self._name()
+        with self._writing:
+            self._put([key])
+            with self._lock:  # what comes later stands behind this line, and so does what has come since the last look
+                late = b"".join(bytes(each.value[each.kept :]) for each in self._open.pop(key, ()))
+                name = self._name()
+                if late:
+                    self._open[key] = [_Pending(self._name() + _OPEN, bytearray(late))]
         self.store.place(f"{key}/{name}", value)
         if len([*self.store.objects(f"{key}/")]) > _MANY:
             with suppress(DbtFlowError):  # the next one does it
@@ -203,16 +206,20 @@ class Writer:
 
     def _write(self, keys: Iterable[str]) -> None:
         with self._writing:
-            for key in keys:
-                with self._lock:
-                    waiting = [(each, bytes(each.value)) for each in self._open.get(key, ()) if each.kept < len(each.value)]
-                for each, value in waiting:
-                    self.store.place(f"{key}/{each.name}", value)
-                    each.kept = len(value)
-                with self._lock:
-                    if key in self._open:  # a full one that is written is left
-                        *full, last = self._open[key]
-                        self._open[key] = [each for each in full if each.kept < len(each.value)] + [last]
+            self._put(keys)
+
+    def _put(self, keys: Iterable[str]) -> None:
+        """Inside :attr:`_writing`."""
+        for key in keys:
+            with self._lock:
+                waiting = [(each, bytes(each.value)) for each in self._open.get(key, ()) if each.kept < len(each.value)]
+            for each, value in waiting:
+                self.store.place(f"{key}/{each.name}", value)
+                each.kept = len(value)
+            with self._lock:
+                if key in self._open:  # a full one that is written is left
+                    *full, last = self._open[key]
+                    self._open[key] = [each for each in full if each.kept < len(each.value)] + [last]
 
     def _name(self) -> str:
         """Of the next segment; names of one process are in the order in which they were given."""
