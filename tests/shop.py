@@ -145,10 +145,10 @@ class Shop:
         assert done.code == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
-    def dbt_build(self, *words: str) -> dict[str, str]:
+    def dbt_build(self, *words: str, env: Mapping[str, str] | None = None) -> dict[str, str]:
         """What plain ``dbt build`` makes of it: statuses by id."""
         done = self.start(
-            sys.executable, "-c", "import sys; from dbt.cli.main import cli; cli(sys.argv[1:])", "build", *words
+            sys.executable, "-c", "import sys; from dbt.cli.main import cli; cli(sys.argv[1:])", "build", *words, env=env
         ).end()
         document = json.loads((self.folder / "target/run_results.json").read_text())
         assert done.code in (0, 1), done.stderr

@@ -1,9 +1,9 @@
-"""Make the raw data of the freight example and load it into DuckDB or PostgreSQL.
+"""Make the raw data of the freight example and load it into DuckDB, PostgreSQL or Snowflake.
 
     python dbt_project/raw_data/generate.py                       # today's extract
     python dbt_project/raw_data/generate.py --as-of 2026-11-20    # the same bytes every time
     python dbt_project/raw_data/generate.py --break not_null      # see what a failure blocks
-    python dbt_project/raw_data/generate.py --target postgres     # into PostgreSQL; few rows with --scale 0.02
+    python dbt_project/raw_data/generate.py --target postgres     # into PostgreSQL, or snowflake; few rows with --scale 0.02
 
 Two years of a trucking marketplace up to (not including) the as-of date, with fraud
 rings in it. The data as of the next day is the same data plus a day.
@@ -86,18 +86,22 @@ def load(database: Path, folder: Path, absent: set[str]) -> None:
 def _load(target: str, database: Path, folder: Path, absent: set[str]) -> str:
     """Load the files for a target of the profile; gives where they are now.
 
-    :raises ConnectionError: PostgreSQL does not let us in.
+    :raises ConnectionError: PostgreSQL or Snowflake does not let us in, or not do it.
     """
     if target == "dev":
         load(database, folder, absent)
         return str(database)
+    if target == "snowflake":
+        from raw_snowflake import load_snowflake  # noqa: PLC0415
+
+        return load_snowflake(PROJECT, folder, absent)
     import psycopg2  # noqa: PLC0415 - only for who has the extra
     from raw_postgres import load_postgres  # noqa: PLC0415
 
     try:
         return load_postgres(folder, absent)
-    except psycopg2.OperationalError as error:
-        raise ConnectionError(str(error).strip()) from error
+    except psycopg2.Error as error:
+        raise ConnectionError(f"{str(error).strip()}\nSet FREIGHT_POSTGRES_HOST, _PORT, _USER, _DATABASE.") from error
 
 
 @contextmanager
@@ -135,7 +139,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--duckdb", type=Path, metavar="PATH", help="[FREIGHT_DUCKDB_PATH, else dbt_project/freight.duckdb]")
-    add("--target", choices=("dev", "postgres"), default="dev", help="the profile's target to load for [dev, on DuckDB]")
+    add(
+        "--target",
+        choices=("dev", "postgres", "snowflake"),
+        default="dev",
+        help="the profile's target to load for [dev, on DuckDB]",
+    )
     add("--as-of", type=date.fromisoformat, metavar="DATE", help="first day not in the data [today, UTC]")
     add("--loaded-at", type=timestamp, metavar="TS", help="value of _loaded_at, UTC [05:00 on the as-of date]")
     add("--seed", type=int, default=7, metavar="N", help="another number is another world [7]")
@@ -161,7 +170,7 @@ def main() -> int:
         print(f"cannot write {database}: {error}\nClose whatever has the file open, then try again.", file=sys.stderr)
         return 1
     except ConnectionError as error:
-        print(f"cannot load PostgreSQL: {error}\nSet FREIGHT_POSTGRES_HOST, _PORT, _USER, _DATABASE.", file=sys.stderr)
+        print(f"cannot load for target {options.target}: {error}", file=sys.stderr)
         return 1
     for name, rows in tables.items():
         print(f"{len(rows):>9,}  raw.{name}")

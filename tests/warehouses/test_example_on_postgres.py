@@ -40,5 +40,5 @@ def test_the_generator_says_when_postgresql_does_not_let_it_in(a_database: Calla
     load = [str(PROJECT / "raw_data/generate.py"), "--target", "postgres", "--scale", "0.01", "--as-of", "2026-11-20"]
     done = Shop(tmp_path).start(sys.executable, *load, env=env).end()
     assert done.code == 1
-    assert "cannot load PostgreSQL" in done.stderr
+    assert "cannot load for target postgres" in done.stderr
     assert "Traceback" not in done.stderr
