@@ -52,6 +52,8 @@ def command(
         raise InputError("usage", "--event-time-start and --event-time-end go together", hint="give both, as dbt wants them")
     context: Context = ctx.obj
     settings = (Context(replace(context.flags, project_dir=project_dir)) if project_dir else context).settings
+    if said["compare_to"]:  # the run's process works in the root
+        said["compare_to"] = Path(str(said["compare_to"])).absolute()
     file = file_of(settings, dag)
     given = parameters(settings, file, params) if params else {}
     launch = Launch(

@@ -24,12 +24,12 @@ from metaflow.exception import METAFLOW_EXIT_DISALLOW_RETRY
 
 from dbt_flow.errors import DbtFlowError, RunCancelled, RunFailed
 from dbt_flow.metaflow_seam import CardStore
-from dbt_flow.pipeline.job import PRINT_METRICS, Job
+from dbt_flow.pipeline.job import PRINT_METRICS, REPEATED, Job
 from dbt_flow.pipeline.live import LiveCard
 from dbt_flow.pipeline.receipt import MISSING_VARIABLE, keep_receipt, revision_of
 from dbt_flow.pipeline.settle import Ending, Sink, card_extra, keep_run_results, tell
 from dbt_flow.plan.planned import Plan
-from dbt_flow.records import FAILED, REUSED, RUNNING, NodeResult, RunResult, utc_text
+from dbt_flow.records import FAILED, RUNNING, NodeResult, RunResult, utc_text
 from dbt_flow.report.card import card_document, render
 from dbt_flow.report.lateness import DeadlineWatch
 from dbt_flow.report.news_kept import remember_rules
@@ -37,8 +37,7 @@ from dbt_flow.report.rules import Rules
 from dbt_flow.report.telling import tell_others
 from dbt_flow.run.recorder import Feed, Recorder
 from dbt_flow.run.watchdog import LAUNCHER_VARIABLE, Stop, Watchdog
-from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run, good_results, process_mark
-from dbt_flow.state.store import Store
+from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run, process_mark
 
 if TYPE_CHECKING:
     from dbt_flow.run.engine import Engine
@@ -220,6 +219,7 @@ class Attempt(ABC, Generic[T]):
             "trigger": self.job.options.trigger or self.task.trigger,
             "parameters": {name: str(value) for name, value in self.parameters.items()},
             "follows": f"{self.task.flow}/{self.task.origin}" if self.task.origin else None,
+            "options": {name: said for name in REPEATED if (said := getattr(self.job.options, name))},
             "versions": self.versions,
             "cards": self.cards.facts,
             "telling": self.job.telling,
@@ -305,20 +305,6 @@ class Attempt(ABC, Generic[T]):
             self._sink().put(html)
         except Exception as error:  # telling never breaks doing
             print(f"dbt-flow: no live card: {error!r}", file=sys.stderr)
-
-
-def reused(store: Store, plan: Plan, task: Task) -> tuple[str | None, dict[str, NodeResult]]:
-    """The run that a task's run follows, in its own words, and what is good there and need not be made again."""
-    origin = find_run(store, plan.dag, task.origin) if task.origin else None
-    if origin is None or origin.target != plan.target:
-        return None, {}
-    follows = f"{task.flow}/{origin.number}"
-    return follows, {
-        result.id: replace(
-            result, status=REUSED, reason=f"{result.status} in {follows}", seconds=0.0, started=None, finished=None
-        )
-        for result in good_results(RunRecord(store, origin))
-    }
 
 
 def _speak_to_nobody() -> None:

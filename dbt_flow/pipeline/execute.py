@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 
 from dbt_flow import __version__
 from dbt_flow.errors import DbtFlowError
-from dbt_flow.pipeline.attempt import Attempt, Task, Told, reused
+from dbt_flow.pipeline.attempt import Attempt, Task, Told
 from dbt_flow.pipeline.building import has_hooks, hooks_that_failed, keep_manifest, longest_first
+from dbt_flow.pipeline.following import take_over
 from dbt_flow.pipeline.fresh import require_fresh, stale_decision
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.overlap import alone
@@ -74,6 +75,9 @@ class _Whole(Attempt[Told]):
             self._require_fresh(prepared, who)
             database = prepared.parsed.target.path
             stack.enter_context(database_lock(Path(database) if database else None, who, self._phase))
+            if self.carried:  # while this waited for the database, another run may have built what was good
+                self._decide(prepared.plan)
+                self._announce(prepared.plan)
             with_missing = with_upstream(prepared, self._phase) if self.job.options.upstream else prepared
             if with_missing is not prepared:
                 prepared = with_missing
@@ -104,13 +108,21 @@ class _Whole(Attempt[Told]):
         self.plan = plan = prepared.plan
         self.ref = replace(self.ref, target=plan.target)
         self.record = RunRecord(self.job.store, self.ref)
-        follows = self._carry(plan)
-        self.decisions = decide(plan, frozenset(self.carried), follows, why=why(self.job.dag))
+        self._decide(plan)
         self.record.put("plan.json", plan.to_dict())
         self.record.begin_attempt(self.task.attempt, self._facts())
         made = {"manifest": keep_manifest(self.job.store, prepared.parsed), "database": prepared.parsed.target.path}
         self.record.put("artifacts.json", made)
         self._announce(plan)
+
+    def _decide(self, plan: Plan) -> None:
+        """What is good already, of the run that this one follows or of its own earlier attempts, is not made again."""
+        earlier = [attempt.results for attempt in self.record.attempts() if attempt.number < self.task.attempt]
+        before = take_over(self.job.store, plan, self.task, (result for results in earlier for result in results))
+        self.carried = dict(before.good)
+        self.decisions = decide(
+            plan, frozenset(before.good), before.follows, why=why(self.job.dag), before=before.bad, overtaken=before.overtaken
+        )
 
     def _announce(self, plan: Plan) -> None:
         """Record and tell what is decided."""
@@ -226,13 +238,3 @@ class _Whole(Attempt[Told]):
         for attempt in self.record.attempts():
             self.carried.update({result.id: result for result in attempt.results})
         return plan
-
-    def _carry(self, plan: Plan) -> str | None:
-        """Find the good results that need not be made again; gives the run that this one follows, in its own words."""
-        planned = {node.id for node in plan.nodes}
-        follows, self.carried = reused(self.job.store, plan, self.task)
-        for attempt in self.record.attempts():
-            if attempt.number < self.task.attempt:
-                self.carried.update({result.id: result for result in attempt.results if result.good})
-        self.carried = {node: result for node, result in self.carried.items() if node in planned}
-        return follows or (self._pathspec if self.carried else None)

@@ -29,6 +29,8 @@ OPTION_VARIABLES: Mapping[str, str] = {
 }
 """What ``dbt-flow run`` and ``deploy`` say beyond the DAG file, and the variable in which they tell the flow file's process."""
 
+REPEATED = ("upstream", "defer_to", "compare_to", "event_time_start", "event_time_end")
+"""Those of them that say what a run builds and reads: a retry of the run does so, too."""
 
 PRINT_METRICS = "DBT_FLOW_PRINT_METRICS"
 """Set by ``run --print-metrics``: each metric that is sent, or would be, is shown."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dbt_flow.errors import DbtFlowError, Place, RunCancelled, RunFailed
-from dbt_flow.pipeline.attempt import reused
+from dbt_flow.pipeline.following import take_over
 from dbt_flow.plan.decide import decide
 from dbt_flow.records import RECORD_VERSION, SKIPPED, NodeResult
 
@@ -27,14 +27,15 @@ def open_run(step: StepAttempt) -> Mapping[str, Any]:
     :raises DbtFlowError: sources are not fresh, and Metaflow tries the step again; on its last attempt that holds for the run.
     """
     plan = step.plan = step.compiled.plan()
-    follows, carried = reused(step.job.store, plan, step.task)
-    planned = {node.id for node in plan.nodes}
-    decisions = decide(plan, frozenset(carried) & planned, follows, why=step.shape.why)
+    before = take_over(step.job.store, plan, step.task)
+    decisions = decide(
+        plan, frozenset(before.good), before.follows, why=step.shape.why, before=before.bad, overtaken=before.overtaken
+    )
     to_run = {decision.id for decision in decisions if decision.decision == "run"}
     hooks = bool(to_run)
     step.record.put_if_absent("plan.json", plan.to_dict())
     step.record.put_if_absent("artifacts.json", {"manifest": step.shape.manifest, "database": step.shape.database})
-    kept = {node: result for node, result in carried.items() if node in planned - to_run}
+    kept = {node: result for node, result in before.good.items() if node not in to_run}
     unchanged: frozenset[str] = frozenset()
     refused: DbtFlowError | None = None
     dag = step.job.dag

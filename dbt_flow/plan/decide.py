@@ -18,6 +18,7 @@ def decide(
     *,
     why: str = "selected",
     before: Mapping[str, str] | None = None,
+    overtaken: Mapping[str, str] | None = None,
 ) -> tuple[Decision, ...]:
     """One decision for each planned node, in the plan's order.
 
@@ -27,6 +28,7 @@ def decide(
     :param good_before: the ids with a good result in the run that this one follows.
     :param follows: that run, as ``CarrierRisk/12``; None for a run of its own.
     :param why: the reason of a plain run, as ``selected by tag:risk`` or ``claims the DAG``.
+    :param overtaken: of those the ones that do not count any more, each with the reason: another run has built them since.
     :param before: the statuses in the run that this one follows, where they are known; for the reasons only.
     """
     if follows is None:
@@ -34,12 +36,14 @@ def decide(
     waits: dict[str, list[str]] = defaultdict(list)
     for above, below in plan.edges:
         waits[below].append(above)
-    before = before or {}
+    before, overtaken = before or {}, overtaken or {}
     names = {node.id: node.name for node in plan.nodes}
     reasons: dict[str, str] = {}
     for node in plan.nodes:  # topological, so what stands above is decided
         again = next((above for above in waits[node.id] if above in reasons), None)
-        if node.id not in good_before:
+        if node.id in overtaken:
+            reasons[node.id] = overtaken[node.id]
+        elif node.id not in good_before:
             reasons[node.id] = _without_result(before.get(node.id), follows)
         elif again is not None:
             reasons[node.id] = f"depends on {names[again]}, which runs again"

@@ -201,13 +201,18 @@ def _log_name(attempt: int, step: str) -> str:
     return f"attempt-{attempt}.{step}.jsonl" if step else f"attempt-{attempt}.jsonl"
 
 
-def good_results(record: RunRecord) -> list[NodeResult]:
-    """The good results of a run, settled or not."""
+def last_results(record: RunRecord) -> list[NodeResult]:
+    """What became of each node of a run, settled or not."""
     found = {result.id: result for attempt in record.attempts() for result in attempt.results}
     settled = record.result()
     if settled is not None:
         found.update({result.id: result for result in settled.nodes})
-    return [result for result in found.values() if result.good]
+    return list(found.values())
+
+
+def good_results(record: RunRecord) -> list[NodeResult]:
+    """The good results of a run, settled or not."""
+    return [result for result in last_results(record) if result.good]
 
 
 def find_runs(store: Store, dag: str | None = None, target: str | None = None) -> Iterator[RunRef]:
