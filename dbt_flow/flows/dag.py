@@ -47,11 +47,12 @@ from dbt_flow.flows.witness import note_the_run
 from dbt_flow.metaflow_seam import name_class, rename_flow, set_steps
 from dbt_flow.pipeline.isolation import StepNeeds
 from dbt_flow.pipeline.job import Job, Options
+from dbt_flow.plan.waves import START
 from dbt_flow.records import SUCCESS, flow_name
 from dbt_flow.run.watchdog import LAUNCHER_VARIABLE
 from dbt_flow.settings import Settings, load_settings
 from dbt_flow.spec import Dag, Param, load_dag
-from dbt_flow.spec.schedulers import SCHEDULERS, refused_by, schedule_of
+from dbt_flow.spec.schedulers import DEPLOYS, SCHEDULERS, refused_by, schedule_of
 from dbt_flow.yamlfile.naming import dag_name
 
 _TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "date": str}
@@ -119,7 +120,7 @@ def _parse(text: str) -> dict[str, Any]:
 def _deployable(dag: Dag) -> None:
     """What the scheduler that is deployed to cannot express is refused, never lost."""
     scheduler = command()
-    found = refused_by(dag, scheduler) if scheduler in SCHEDULERS else []
+    found = refused_by(dag, scheduler, bare=DEPLOYS not in os.environ) if scheduler in SCHEDULERS else []
     if found:
         raise Refusals(found)
 
@@ -172,8 +173,8 @@ def _starts(dag: Dag) -> list[tuple[Any, dict[str, Any]]]:
     """The Metaflow decorators that a DAG's trigger means."""
     start = dag.trigger
     if start.schedule:
-        if len(start.schedule) > 1:
-            return []  # Metaflow's @schedule takes one; `serve` takes them all, and deploying refuses such a DAG
+        if len(start.schedule) > 1 and command() != "argo-workflows":
+            return []  # Metaflow's @schedule takes one; `serve` takes them all, and `deploy` adds the others on Argo
         return [(schedule, schedule_of(dag, command()))]
     if start.event:
         event: Any = start.event.name
@@ -210,7 +211,7 @@ class DbtFlow(FlowSpec):  # type: ignore[misc]
         """Ask dbt for the manifest, plan, decide, build, record, tell."""
         if not self.dag:
             raise DagRunFailed("No DAG was given: --config dag dags/NAME.yaml")
-        config = _arrived(_plain(self.dag))
+        config = self._weighed(_arrived(_plain(self.dag)))
         from dbt_flow.pipeline.attempt import Task
         from dbt_flow.pipeline.execute import execute
 
@@ -224,6 +225,8 @@ class DbtFlow(FlowSpec):  # type: ignore[misc]
     def build(self, name: str) -> None:
         """What the steps of a DAG with isolated ones do; those are made by the mutator."""
         config = _arrived(_plain(self.dag))
+        if name == START:
+            config = self._weighed(config)
         from dbt_flow.pipeline.attempt import Task
         from dbt_flow.pipeline.isolated import build_step
 
@@ -234,6 +237,20 @@ class DbtFlow(FlowSpec):  # type: ignore[misc]
             self.card_document = left.told.document
         if left.again:
             raise DagRunFailed(left.reason)
+
+    def _weighed(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The Config of a run that builds; on Argo its first step may find that it does not, and ends it here."""
+        from dbt_flow.flows.starting import weigh
+
+        try:
+            found, why_not = weigh(config, _task)
+        except DbtFlowError as error:
+            raise DagRunFailed(str(error)) from None
+        if why_not is not None and config.get("isolation"):
+            raise DagRunFailed(why_not)  # Argo waits for what the first of several steps hands on
+        if why_not is not None:
+            warm.leave()  # Argo takes it for done, and so it is; Metaflow knows of no good run, and sends no event of its end
+        return found
 
 
 def _arrived(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """An event becomes deliveries: what the pure core decides, written down in the transaction in which the event is taken.
 
-The decisions are :mod:`dbt_flow.plan.arrivals`. So a crash falls before all of it or after all of it, and an event is given to each
-subscriber once.
+The decisions are :mod:`dbt_flow.plan.arrivals`. So a crash falls before all of it or after all of it, and an event is given to
+each subscriber once.
 """
 
 from __future__ import annotations

@@ -13,7 +13,16 @@ from cronsim import CronSim
 from dbt_flow.settings import load_settings
 from dbt_flow.spec import Dag, load_dag
 from dbt_flow.spec.scheduler_crons import Refused, for_argo, for_eventbridge
-from dbt_flow.spec.schedulers import REFUSED, SCHEDULERS, TABLE, refused_by, schedule_of
+from dbt_flow.spec.schedulers import (
+    REFUSED,
+    SCHEDULERS,
+    TABLE,
+    by_first_step,
+    clock_of,
+    refused_by,
+    schedule_of,
+    schedules_of,
+)
 
 ROWS: dict[str, tuple[str, str]] = {
     # row of the table: what stands in the DAG file, and the key whose line the refusal names
@@ -29,6 +38,7 @@ ROWS: dict[str, tuple[str, str]] = {
     "within": ("trigger: {after: [one, two], within: 2h}", "trigger"),
     "at_latest": ('trigger: {after: one, at_latest: "07:00"}', "trigger"),
     "otherwise": ("trigger: {after: one, otherwise: run}", "trigger"),
+    "within, at_latest, with isolate": ('trigger: {after: one, at_latest: "07:00"}\nisolate: all', "trigger"),
     "overlap: skip": ('trigger: {schedule: "0 6 * * *"}\noverlap: skip', ""),
     "overlap: skip, with isolate": ("trigger: {event: landed}\noverlap: skip\nisolate: all", "overlap"),
     "overlap: queue": ('trigger: {schedule: "0 6 * * *"}\noverlap: queue', "overlap"),
@@ -136,3 +146,41 @@ def test_metaflow_is_told_in_the_schedulers_words(root: Path) -> None:
     assert schedule_of(chosen, "step-functions") == {"cron": "0 21 ? * SAT *"}
     assert schedule_of(chosen, "argo-workflows") == {"cron": "0 6 * * 0", "timezone": "Asia/Tokyo"}
     assert schedule_of(chosen, "run") == {"cron": "0 6 * * 7", "timezone": "Asia/Tokyo"}
+
+
+@pytest.mark.parametrize(
+    ("text", "crons"),
+    [
+        ("trigger: {after: [one, two]}", None),
+        ("trigger: {after: {any: one}}", None),
+        ("trigger: {after: {any: [one, two]}}", ()),
+        ('trigger: {event: landed, at_latest: "07:30"}', ("30 7 * * *",)),
+        ('trigger: {after: one, at_latest: "02:30"}\ntimezone: Europe/Berlin', ("30 2,3 * * *",)),
+        ('trigger: {after: one, at_latest: "07:30"}\ntimezone: Europe/Berlin', ("30 7 * * *",)),
+        ("trigger: {after: [one, two], within: 2h}", ("*/30 * * * *",)),
+        ("trigger: {after: [one, two], within: 10m}", ("*/5 * * * *",)),
+        ("trigger: {after: [one, two], within: 3d, otherwise: run}", ("0 * * * *",)),
+        ("trigger: {after: [one, two], within: 2h, otherwise: skip}", ()),
+        ("trigger: {after: one, within: 2h}", ()),
+        ('trigger: {after: [one, two], within: 24h, at_latest: "06:00"}', ("0 6 * * *", "0 * * * *")),
+    ],
+)
+def test_when_the_first_step_decides_and_when_it_looks_at_the_clock(
+    root: Path, text: str, crons: tuple[str, ...] | None
+) -> None:
+    chosen = dag(root, text)
+    assert by_first_step(chosen) == (crons is not None)
+    assert clock_of(chosen) == (crons or ())
+    bare = refused_by(chosen, "argo-workflows", bare=True)
+    assert [error.code for error in bare] == (["not-on-scheduler"] if crons is not None else [])
+    assert all("dbt-flow deploy" in str(error.hint) for error in bare)
+
+
+def test_all_of_several_schedules_are_for_argo(root: Path) -> None:
+    chosen = dag(root, 'trigger: {schedule: ["0 6 * * 7", "0 9 * * *"]}')
+    assert schedules_of(chosen) == ("0 6 * * 0", "0 9 * * *")
+    assert schedule_of(chosen, "argo-workflows") == {"cron": "0 6 * * 0"}
+    assert refused_by(chosen, "argo-workflows") == []
+    assert [error.code for error in refused_by(chosen, "argo-workflows", bare=True)] == ["not-on-scheduler"]
+    odd = dag(root, 'trigger: {schedule: ["0 6 * * *", "0 9 L * *"]}')
+    assert [error.place for error in refused_by(odd, "argo-workflows")] == [odd.place("trigger.schedule")]

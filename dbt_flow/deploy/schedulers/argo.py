@@ -1,7 +1,9 @@
 """Argo Workflows: a flow is a WorkflowTemplate, with a CronWorkflow for its schedule and a Sensor for its triggers.
 
 Metaflow's own ``create`` makes them. What Metaflow has no words for is added afterwards: what happens when a start is due while
-the flow runs (``overlap``), the time zone said out loud, and, last, the marks. They are taken apart here and not by Metaflow's
+the flow runs (``overlap``), the time zone said out loud, further schedules, and, last, the marks. Of a DAG whose first step
+decides whether it builds (:mod:`dbt_flow.pipeline.first_step`), the Sensor starts a workflow for each event, and a CronWorkflow
+starts one when the clock is to be looked at. They are taken apart here and not by Metaflow's
 ``delete``, which wants the flow file that is gone.
 """
 
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +24,7 @@ from dbt_flow.deploy.creating import create
 from dbt_flow.deploy.expressible import refused
 from dbt_flow.deploy.nouns import Seen, Space, Wanted, digest, marks_of
 from dbt_flow.deploy.schedulers import Phase
+from dbt_flow.deploy.schedulers.argo_specs import clock_workflow, cron_policy, each_event, template_policy, too_many_crons
 from dbt_flow.deploy.surroundings import (
     carrying_problems,
     configured,
@@ -31,7 +35,10 @@ from dbt_flow.deploy.surroundings import (
     setting,
 )
 from dbt_flow.errors import DbtFlowError, InputError, RunFailed
+from dbt_flow.pipeline.first_step import Deployed, begin_to_listen, stop_listening
 from dbt_flow.settings import Settings
+from dbt_flow.spec.schedulers import by_first_step, clock_of
+from dbt_flow.state.places import store_of
 
 COMMAND = "argo-workflows"
 PREFIX = "dbt-flow/"
@@ -39,6 +46,7 @@ PREFIX = "dbt-flow/"
 
 _GROUP, _VERSION = "argoproj.io", "v1alpha1"
 _TEMPLATES, _CRONS, _SENSORS = "workflowtemplates", "cronworkflows", "sensors"
+_CLOCK_MARK = f"{PREFIX}clock"
 _WITHIN = 30  # seconds for one answer
 _PAGE = 200
 _EVENTS = {
@@ -79,6 +87,7 @@ class ArgoScheduler:
             *image_problems(self.settings, wanted, "KUBERNETES_CONTAINER_IMAGE", self.title),
             *missing(_EVENTS, triggered),
             *(error for one in wanted for error in refused(one, COMMAND)),
+            *(error for one in wanted for error in too_many_crons(one)),
         ]
 
     def current(self, space: Space, phase: Phase) -> Mapping[str, Seen]:
@@ -108,13 +117,22 @@ class ArgoScheduler:
         if template is None:
             raise RunFailed("deploy-failed", f"{wanted.name}: Metaflow made it, and {self.namespace}/{name} is not there")
         if cron is not None and not cron["spec"].get("suspend"):
-            cron = self._patch(_CRONS, name, {"spec": _cron_policy(wanted)})
-        policy = _template_policy(wanted, name)
+            cron = self._patch(_CRONS, name, {"spec": cron_policy(wanted)})
+        policy = template_policy(wanted, name)
         if policy:
             template = self._patch(_TEMPLATES, name, {"spec": policy})
         sensor = self._get(_SENSORS, _sensor_name(name), self.sensors_in)
+        crons = clock_of(wanted.dag) if wanted.dag else ()
+        if wanted.dag is not None and sensor is not None and by_first_step(wanted.dag):
+            place = Deployed(name, self.namespace, space.project, space.metaflow_branch)
+            begin_to_listen(store_of(self.settings), wanted.dag, place, time.time())  # first: it may hear something at once
+            sensor = self._patch(_SENSORS, _sensor_name(name), {"spec": each_event(sensor)}, self.sensors_in)
+            if crons:
+                clock = clock_workflow(name, crons, wanted.dag.timezone, sensor)
+                cron = self._patch(_CRONS, name, clock) if cron is not None else self._create(_CRONS, clock)
         seal = self._seen(template, cron, sensor).seal
         marks = {f"{PREFIX}{key}": value for key, value in marks_of(wanted, space, seal).items()}
+        marks |= {_CLOCK_MARK: ", ".join(crons)} if crons else {}
         old = {key: None for key in template["metadata"].get("annotations", {}) if key.startswith(PREFIX)}
         template = self._patch(_TEMPLATES, name, {"metadata": {"annotations": {**old, **marks}}})
         return self._seen(template, cron, sensor)
@@ -130,6 +148,7 @@ class ArgoScheduler:
         ):
             call = partial(self._api.delete_namespaced_custom_object, _GROUP, _VERSION, where, plural, one)
             self._ask(f"delete {plural}/{one}", call)
+        stop_listening(store_of(self.settings), self.namespace, name)
 
     # ---- the API
 
@@ -173,8 +192,14 @@ class ArgoScheduler:
         found: dict[str, Any] | None = self._ask(f"get {plural}/{name}", call)
         return found
 
-    def _patch(self, plural: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        call = partial(self._api.patch_namespaced_custom_object, _GROUP, _VERSION, self.namespace, plural, name, body)
+    def _create(self, plural: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        call = partial(self._api.create_namespaced_custom_object, _GROUP, _VERSION, self.namespace, plural, body)
+        made: dict[str, Any] = self._ask(f"create {plural}", call)
+        return made
+
+    def _patch(self, plural: str, name: str, body: Mapping[str, Any], namespace: str | None = None) -> dict[str, Any]:
+        where = namespace or self.namespace
+        call = partial(self._api.patch_namespaced_custom_object, _GROUP, _VERSION, where, plural, name, body)
         found: dict[str, Any] | None = self._ask(f"patch {plural}/{name}", call)
         if found is None:
             raise RunFailed("deploy-failed", f"{plural}/{name} was deleted while it was deployed", hint="apply again")
@@ -195,14 +220,14 @@ class ArgoScheduler:
     @staticmethod
     def _seen(template: Mapping[str, Any], cron: Mapping[str, Any] | None, sensor: Mapping[str, Any] | None) -> Seen:
         notes = template["metadata"].get("annotations") or {}
-        parts = {"schedule": ("metaflow/cron", cron), "trigger": ("metaflow/triggers", sensor)}
+        parts = (("schedule", "metaflow/cron", cron), ("schedule", _CLOCK_MARK, cron), ("trigger", "metaflow/triggers", sensor))
         return Seen(
             flow=notes["metaflow/flow_name"],
             resource=template["metadata"]["name"],
             seal=digest(template["spec"], cron and cron["spec"], sensor and sensor["spec"]),
             marks={key.removeprefix(PREFIX): value for key, value in notes.items() if key.startswith(PREFIX)},
             token=notes.get("metaflow/production_token"),
-            missing=tuple(part for part, (note, found) in parts.items() if note in notes and found is None),
+            missing=tuple(part for part, note, found in parts if note in notes and found is None),
         )
 
 
@@ -222,22 +247,6 @@ def _listens(wanted: Wanted) -> bool:
     if wanted.dag:
         return wanted.dag.trigger.kind in ("event", "after")
     return bool(wanted.facts.get("trigger") or wanted.facts.get("trigger_on_finish"))
-
-
-def _cron_policy(wanted: Wanted) -> dict[str, Any]:
-    """Of a DAG's CronWorkflow: ``overlap``, and a time zone that does not depend on the controller's clock."""
-    if wanted.dag is None:
-        return {}
-    skip = (wanted.dag.overlap or wanted.dag.default_overlap) == "skip"
-    return {"concurrencyPolicy": "Forbid" if skip else "Allow", "timezone": wanted.dag.timezone}
-
-
-def _template_policy(wanted: Wanted, name: str) -> dict[str, Any]:
-    """Of a DAG's template: with ``overlap: queue`` one run at a time, the others wait."""
-    if wanted.dag is None or (wanted.dag.overlap or wanted.dag.default_overlap) == "skip":
-        return {}
-    mutex = {"name": name}
-    return {"synchronization": {"mutexes": [mutex]} if setting("ARGO_WORKFLOWS_USE_SCHEDULES") else {"mutex": mutex}}
 
 
 def _sensor_name(name: str) -> str:
