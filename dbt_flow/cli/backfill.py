@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from dbt_flow.cli.completing import PAIR
-from dbt_flow.cli.terminal import DAG, Context, console, emit_json
-from dbt_flow.errors import InputError
+from dbt_flow.cli.terminal import DAG, Context, console, emit_json, pair
 
 if TYPE_CHECKING:
     from dbt_flow.cli.chunk_runs import Backfill
@@ -90,7 +89,7 @@ def _read(context: Context, dag: str, said: dict[str, Any]) -> Backfill:
     first, last = day(said["first"], today, "--from"), day(said["last"], today, "--to")
     chunks = cut(first, last, said["size"])
     by_chunk = over(found, said["over"])
-    given = dict(_pair(word) for word in said["params"])
+    given = dict(pair(word, "--param") for word in said["params"])
     check_given(given, by_chunk)
     found.parameters({**given, **by_chunk.values(chunks[0])}, today)
     call = {
@@ -111,13 +110,6 @@ def _read(context: Context, dag: str, said: dict[str, Any]) -> Backfill:
         ledger=Ledger(store_of(settings), found.name, call),
         command=_again(dag, said, str(first), str(last)),
     )
-
-
-def _pair(word: str) -> tuple[str, str]:
-    name, equals, value = word.partition("=")
-    if not equals or not name:
-        raise InputError("usage", f"--param {word}: NAME=VALUE was expected", hint="write --param region=east")
-    return name, value
 
 
 def _again(dag: str, said: dict[str, Any], first: str, last: str) -> str:

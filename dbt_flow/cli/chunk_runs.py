@@ -26,7 +26,7 @@ from dbt_flow.records import RunResult, flow_name
 from dbt_flow.settings import Settings
 from dbt_flow.spec.chunks import Chunk, Over
 from dbt_flow.state.backfills import Known, Ledger
-from dbt_flow.state.runs import RunRecord, RunRef
+from dbt_flow.state.runs import RunRecord, find_run
 from dbt_flow.state.store import Store
 
 _LOOK_EVERY = 0.2  # seconds between looks at what has ended
@@ -283,11 +283,8 @@ def _known(result: RunResult) -> Known:
 
 
 def _record(store: Store, run: str, dag: str) -> RunRecord | None:
-    number = run.rpartition("/")[2]
-    for target in store.list("runs"):
-        if number in store.list(f"runs/{target}/{dag}"):
-            return RunRecord(store, RunRef(target, dag, number))
-    return None
+    ref = find_run(store, dag, run.rpartition("/")[2])
+    return RunRecord(store, ref) if ref else None
 
 
 def _recorded(store: Store, run: str, dag: str) -> RunResult | None:

@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from dbt_flow.cli.simulate import fields
-from dbt_flow.cli.terminal import Context, emit_json
+from dbt_flow.cli.terminal import Context, emit_json, pair
 from dbt_flow.errors import InputError, StateError
 from dbt_flow.settings import Settings
 
@@ -39,7 +38,7 @@ def publish(
     """Publish an event, as ArgoEvent(NAME).publish() does."""
     from dbt_flow.serve.event import make
 
-    facts: dict[str, Any] = dict(fields(words))
+    facts: dict[str, Any] = dict(pair(word, "--field") for word in words)
     if payload is not None:
         try:
             said = json.loads(payload)

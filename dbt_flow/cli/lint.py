@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dbt_flow.cli.terminal import Context, console, emit_json, report
+from dbt_flow.cli.progress import progress
+from dbt_flow.cli.terminal import Context, emit_json, report
+from dbt_flow.report.words import count
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Fleet, load_fleet
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 50  # findings of one code in one file that the text shows
 _ROUNDS = 9  # of mending: what one makes idle, the next takes away
-_EVERY = 2.0  # seconds between two lines of progress without a terminal
 
 
 @click.command("lint", short_help="Check the whole fleet.")
@@ -45,7 +42,7 @@ def command(context: Context, as_json: bool, fix: bool, diff: bool, rules: bool)
     fleet = load_fleet(settings)
     from dbt_flow.pipeline.linting import Linter  # loads dbt
 
-    with _progress() as phase:
+    with progress("reading the DAG files") as phase:
         if settings.flows:
             phase("reading the ML flows")
         linter = Linter(settings, datetime.now(timezone.utc), phase)
@@ -94,23 +91,6 @@ def _listeners(settings: Settings, fleet: Fleet) -> Listeners:
             waiters.append(Waiter(one.name, waits, one.rule.any, one.schedule, one.zone))
     deaf = tuple(problem for problem in problems if problem.code == "never-fires")
     return Listeners(tuple(waiters), deaf, tuple(problem for problem in problems if problem.code != "never-fires"))
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """What goes on: on a terminal a line that moves, elsewhere a line every few seconds."""
-    if sys.stderr.isatty():
-        with console().status("reading the DAG files") as status:
-            yield lambda words: status.update(words) if words else None
-        return
-    last = [time.monotonic()]
-
-    def line(words: str) -> None:
-        if words and time.monotonic() - last[0] >= _EVERY:
-            click.echo(words, err=True)
-            last[0] = time.monotonic()
-
-    yield line
 
 
 def _show(linted: Linted, as_json: bool, rounds: list[Fixed], diff: bool) -> None:
@@ -178,14 +158,14 @@ def _end(linted: Linted, mended: bool) -> None:
     from rich.text import Text
 
     kinds = Counter(finding.severity for finding in linted.findings)
-    dags = _count(len(linted.land.dags), "DAG")
+    dags = count(len(linted.land.dags), "DAG")
     if not linted.findings:
-        click.echo(f"{dags}, {_count(len(linted.errors), 'error')}" if linted.errors else f"{dags}, no findings")
+        click.echo(f"{dags}, {count(len(linted.errors), 'error')}" if linted.errors else f"{dags}, no findings")
         return
-    parts = ", ".join(_count(number, severity) for severity, number in sorted(kinds.items()))
-    files = _count(len({finding.file for finding in linted.findings}), "file")
+    parts = ", ".join(count(number, severity) for severity, number in sorted(kinds.items()))
+    files = count(len({finding.file for finding in linted.findings}), "file")
     screen = _screen()
-    screen.print(Text(f"{dags}: {_count(len(linted.findings), 'finding')} ({parts}) in {files}"))
+    screen.print(Text(f"{dags}: {count(len(linted.findings), 'finding')} ({parts}) in {files}"))
     following = (
         "mend them, or say with a reason that they are meant" if mended else "dbt-flow lint --diff, for what --fix mends"
     )
@@ -208,7 +188,3 @@ def _rules(as_json: bool) -> int:
         table.add_row(rule.code, rule.severity, rule.why)
     _screen().print(table)
     return 0
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

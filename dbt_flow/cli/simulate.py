@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from dbt_flow.cli.terminal import Context, emit_json, report
+from dbt_flow.cli.terminal import Context, emit_json, pair, report
 from dbt_flow.errors import InputError
 from dbt_flow.settings import Settings
 from dbt_flow.yamlfile import did_you_mean
@@ -75,7 +75,7 @@ def _imagined(settings: Settings, listening: Any, said: dict[str, Any], begin: f
     seconds = _durations(settings, listening.by_name)
     simulation = Simulation(listening, begin, seconds, said["failing"], schedules=said["at"] is not None)
     if said["event"]:
-        simulation.event(said["event"], fields(said["fields"]))
+        simulation.event(said["event"], dict(pair(word, "--field") for word in said["fields"]))
     if said["end"]:
         simulation.end_of(said["end"])
     if said["start"]:
@@ -102,7 +102,7 @@ def _really(settings: Settings, listening: Any, said: dict[str, Any]) -> int:
     runtime.open()
     now, events = time.time(), list[Event]()
     if said["event"]:
-        events.append(make(said["event"], fields(said["fields"]), now, "cli"))
+        events.append(make(said["event"], dict(pair(word, "--field") for word in said["fields"]), now, "cli"))
     if said["end"]:
         one = still.by_name[said["end"]]
         events += events_of(End(one.flow, "0", "success", now, f"{one.flow}/0/end/1", one.project, one.branch))
@@ -123,20 +123,6 @@ def _really(settings: Settings, listening: Any, said: dict[str, Any]) -> int:
     click.echo(_table(rows) if rows else "nothing started")
     click.echo(f"kept in {settings.shown(apart.state)}", err=True)
     return 0 if rows and all(row.status == "success" for row in done) else 1
-
-
-def fields(words: Iterable[str]) -> dict[str, str]:
-    """``NAME=VALUE`` words as a payload.
-
-    :raises InputError: a word without ``=``.
-    """
-    found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise InputError("usage", f"--field {word}: NAME=VALUE was expected", hint="write --field as_of=2026-11-01")
-        found[name] = value
-    return found
 
 
 def _moment(text: str | None) -> float:

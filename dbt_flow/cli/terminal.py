@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from dbt_flow.errors import DbtFlowError
+from dbt_flow.errors import DbtFlowError, InputError
 from dbt_flow.settings import Flags, Settings, dag_names, load_settings
 
 if TYPE_CHECKING:
@@ -64,6 +64,17 @@ def printable_on(stream: Any, text: str) -> str:
     """``text`` with what the stream's encoding cannot show replaced."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "replace").decode(encoding, "replace")
+
+
+def pair(word: str, flag: str) -> tuple[str, str]:
+    """A ``NAME=VALUE`` that stands behind ``flag``.
+
+    :raises InputError: it is none.
+    """
+    name, equals, value = word.partition("=")
+    if not equals or not name:
+        raise InputError("usage", f"{flag} {word}: NAME=VALUE was expected", hint=f"write {flag} as_of=2026-11-01")
+    return name, value
 
 
 class DagName(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in new clicks

@@ -6,6 +6,7 @@ import click
 
 from dbt_flow.cli.terminal import DAG, Context, emit_json, report
 from dbt_flow.errors import DbtFlowError, InputError, Place, flatten
+from dbt_flow.report.words import count
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Fleet, load_fleet
 from dbt_flow.spec.schema import FILE, schema_text
@@ -56,14 +57,10 @@ def _show(context: Context, fleet: Fleet, errors: tuple[DbtFlowError, ...], as_j
         return
     report(errors, stdout=True)
     report(fleet.warnings, stdout=True, word="warning")
-    parts = [_count(len(fleet.files), "file"), _count(len(errors), "error") if errors else "no errors"]
+    parts = [count(len(fleet.files), "file"), count(len(errors), "error") if errors else "no errors"]
     if fleet.warnings:
-        parts.append(_count(len(fleet.warnings), "warning"))
+        parts.append(count(len(fleet.warnings), "warning"))
     click.echo(", ".join(parts))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _write_schema(settings: Settings) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dbt_flow.report.words import count
+
 Doc = Mapping[str, Any]
 
 MOST = 12
@@ -24,11 +26,11 @@ def headline(found: Doc) -> str:
     if not found["changes"]:
         return f"nothing that a DAG builds, and no key, is other than in {base}"
     dags, nodes = found["dags"], found["nodes"]
-    parts = [_many(len(dags["added"]), "DAG") + " added"] * bool(dags["added"])
-    parts += [_many(len(dags["removed"]), "DAG") + " removed"] * bool(dags["removed"])
-    parts += [_many(len(dags["renamed"]), "DAG") + " renamed"] * bool(dags["renamed"])
+    parts = [count(len(dags["added"]), "DAG") + " added"] * bool(dags["added"])
+    parts += [count(len(dags["removed"]), "DAG") + " removed"] * bool(dags["removed"])
+    parts += [count(len(dags["renamed"]), "DAG") + " renamed"] * bool(dags["renamed"])
     keys = len(found["keys"]) + len(found["settings"])
-    parts += [_many(keys, "key") + " changed"] * bool(keys)
+    parts += [count(keys, "key") + " changed"] * bool(keys)
     for change, verb in (("moves", "moved"), ("enters", "entered"), ("leaves", "left"), ("renamed", "renamed")):
         some = [node for node in nodes if node["change"] == change]
         if some:
@@ -36,7 +38,7 @@ def headline(found: Doc) -> str:
     built = found["rebuild"]
     if built:
         number = len({node["id"] for one in built for node in (*one["changed"], *one["below"])})
-        parts.append(f"{_many(number, 'node')} to be rebuilt in {_many(len(built), 'DAG')}")
+        parts.append(f"{count(number, 'node')} to be rebuilt in {count(len(built), 'DAG')}")
     return f"against {base}: {', '.join(parts) or 'models that no DAG builds changed'}"
 
 
@@ -67,7 +69,7 @@ RENAMED = "its flow in Metaflow, its history and `after:` begin anew"
 
 
 def _summary(dag: Doc) -> str:
-    return f"{_many(dag['nodes'], 'node')}, starts {dag['starts']}, owner {dag['owner']}"
+    return f"{count(dag['nodes'], 'node')}, starts {dag['starts']}, owner {dag['owner']}"
 
 
 def _arrow(one: Doc) -> str:
@@ -102,14 +104,14 @@ def _way(node: Doc, only: Sequence[str]) -> str:
 def _group_lines(way: str, why: str, nodes: list[Doc]) -> list[str]:
     lines = [f"{_kinds(_with_tests(nodes))}: {way}, because: {why}"]
     for node in nodes[:MOST]:
-        tests = f" with {_many(len(node['tests']), 'test')}" if node["tests"] else ""
+        tests = f" with {count(len(node['tests']), 'test')}" if node["tests"] else ""
         lines.append(f"  {node['name']}{tests}  {_places(node['because'])}".rstrip())
     return [*lines, *_rest(len(nodes) - MOST)]
 
 
 def _rebuild_lines(one: Doc) -> list[str]:
     changed, below = one["changed"], one["below"]
-    lines = [f"{one['dag']}: {len(changed) + len(below)} of {_many(one['of'], 'node')}"]
+    lines = [f"{one['dag']}: {len(changed) + len(below)} of {count(one['of'], 'node')}"]
     for node in changed[:MOST]:
         lines.append(f"  {node['name']}: {_why(node['because'])}")
     lines += _rest(len(changed) - MOST)
@@ -149,11 +151,7 @@ def _kinds(nodes: Iterable[Doc]) -> str:
     for node in nodes:
         kind = "test" if "test" in node["type"] else node["type"].replace("_", " ")
         counts[kind] = counts.get(kind, 0) + 1
-    return " and ".join(_many(number, kind) for kind, number in sorted(counts.items(), key=lambda item: item[0] == "test"))
-
-
-def _many(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+    return " and ".join(count(number, kind) for kind, number in sorted(counts.items(), key=lambda item: item[0] == "test"))
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -181,7 +179,7 @@ def markdown(found: Doc) -> str:
     moved = []
     for way, why, nodes in _groups(found["nodes"], found["only"]):
         for node in nodes:
-            tests = f" and {_many(len(node['tests']), 'test')}" if node["tests"] else ""
+            tests = f" and {count(len(node['tests']), 'test')}" if node["tests"] else ""
             moved.append((f"{_code(node['name'])}{tests}", _plain(way), _plain(why), _code(_places(node["because"]))))
     parts += _table("Which DAG builds what", ("node", "goes", "because", "where"), moved)
     built = []
