@@ -11,7 +11,7 @@ import click
 
 from dbt_flow.cli.completing import PAIR
 from dbt_flow.cli.finding import file_of
-from dbt_flow.cli.terminal import DAG, Context
+from dbt_flow.cli.terminal import DAG, Context, pair
 from dbt_flow.cli.watching import watch
 from dbt_flow.errors import InputError
 from dbt_flow.launch import Launch
@@ -75,9 +75,7 @@ def parameters(settings: Settings, file: Path, said: tuple[str, ...]) -> dict[st
     dag = load_dag(settings, file)
     given: dict[str, str] = {}
     for word in said:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise InputError("usage", f"--param {word}: NAME=VALUE was expected", hint="write --param as_of=2026-11-01")
+        name, value = pair(word, "--param")
         given[name] = value
     dag.parameters(given, datetime.now(ZoneInfo(dag.timezone)).date())
     return given
