@@ -19,6 +19,7 @@ from dbt_flow.pipeline.job import Job
 from dbt_flow.plan.decide import decide
 from dbt_flow.plan.planned import Plan
 from dbt_flow.plan.waves import END, ISOLATED, START, WARM, FlowStep
+from dbt_flow.project.sealing import seal, unseal
 from dbt_flow.records import Record
 from dbt_flow.spec.model import Resources
 from dbt_flow.spec.values import megabytes
@@ -116,7 +117,7 @@ class Compiled:
         put_json(self.store, f"{self.folder}/shape.json", shape.to_dict())
         put_json(self.store, f"{self.folder}/plan.json", plan.to_dict())
         put_json(self.store, f"{self.folder}/parts.json", parts)
-        self.store.put(f"{self.folder}/manifest.msgpack", manifest)
+        self.store.put(f"{self.folder}/manifest.msgpack", seal(manifest) or manifest)
 
     def shape(self) -> Isolation:
         """The flow's shape. :raises StateError: it is not there; so for what follows."""
@@ -132,7 +133,7 @@ class Compiled:
 
     def manifest(self) -> bytes:
         """dbt's manifest, packed."""
-        return self._get("manifest.msgpack")
+        return unseal(self._get("manifest.msgpack"))
 
     def _get(self, name: str) -> bytes:
         found = self.store.get(f"{self.folder}/{name}")

@@ -22,9 +22,8 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from dbt_flow.errors import StateError
-from dbt_flow.redact import at_rest
 from dbt_flow.state.segments import Log, Writer, is_log
-from dbt_flow.state.store import FolderStore
+from dbt_flow.state.store import FolderStore, as_it_rests
 
 _CONNECT_WITHIN, _ANSWER_WITHIN = 5, 20  # seconds, for each attempt
 _ATTEMPTS = 5
@@ -60,7 +59,7 @@ class BucketStore:
 
     def put(self, key: str, value: bytes) -> None:
         """See :class:`~dbt_flow.state.store.Store`."""
-        self.place(key, at_rest(value))
+        self.place(key, as_it_rests(key, value))
 
     def put_if_absent(self, key: str, value: bytes) -> bool:
         """See :class:`~dbt_flow.state.store.Store`.
@@ -71,7 +70,11 @@ class BucketStore:
         written = self._asked(
             f"write {key}",
             lambda s3: s3.put_object(
-                Bucket=self.bucket, Key=self.prefix + key, Body=at_rest(value), IfNoneMatch="*", Metadata={"writer": mark}
+                Bucket=self.bucket,
+                Key=self.prefix + key,
+                Body=as_it_rests(key, value),
+                IfNoneMatch="*",
+                Metadata={"writer": mark},
             ),
             {"PreconditionFailed": False, "412": False},
         )
@@ -99,7 +102,7 @@ class BucketStore:
 
     def append(self, key: str, value: bytes, *, soon: bool = False) -> None:
         """See :class:`~dbt_flow.state.store.Store`."""
-        self._writer.add(key, at_rest(value), soon=soon)
+        self._writer.add(key, as_it_rests(key, value), soon=soon)
 
     def trim(self, key: str, keep: int) -> None:
         """See :class:`~dbt_flow.state.store.Store`."""

@@ -22,6 +22,9 @@ from typing import Any, Protocol
 from dbt_flow.errors import StateError
 from dbt_flow.redact import at_rest
 
+_BINARY = ".msgpack"
+"""How the keys of binary documents end."""
+
 
 class Store(Protocol):
     """What a backend must do. Values are bytes; every verb may raise :class:`~dbt_flow.errors.StateError`."""
@@ -66,6 +69,13 @@ class Store(Protocol):
     @property
     def look_every(self) -> float:
         """Seconds between two looks of who waits for news; 0 where a look costs nothing."""
+
+
+def as_it_rests(key: str, value: bytes) -> bytes:
+    """What is kept of a value: a text without the secrets in it. A binary document stays as it is, byte for byte: one with
+    other bytes in it is damaged, and who makes it sees to its secrets (:mod:`dbt_flow.project.sealing`).
+    """
+    return value if key.endswith(_BINARY) else at_rest(value)
 
 
 class FolderStore:
@@ -113,13 +123,13 @@ class FolderStore:
     def put(self, key: str, value: bytes) -> None:
         """See :class:`Store`."""
         file = self.path(key)
-        with self._written_beside(file, at_rest(value)) as fresh:
+        with self._written_beside(file, as_it_rests(key, value)) as fresh:
             fresh.replace(file)
 
     def put_if_absent(self, key: str, value: bytes) -> bool:
         """See :class:`Store`; a hard link is made only where nothing stands."""
         file = self.path(key)
-        with self._written_beside(file, at_rest(value)) as fresh:
+        with self._written_beside(file, as_it_rests(key, value)) as fresh:
             try:
                 os.link(fresh, file)
             except FileExistsError:
@@ -180,7 +190,7 @@ class FolderStore:
 
         A line that was cut short is ended first: it must not spoil the next one.
         """
-        file, value = self.path(key), at_rest(value)
+        file, value = self.path(key), as_it_rests(key, value)
         with _disk(file), _sole_writer(file) as handle:
             size = os.fstat(handle).st_size
             if size and os.pread(handle, 1, size - 1) != b"\n":

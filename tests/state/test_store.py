@@ -12,11 +12,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbt_flow.errors import StateError
+from dbt_flow.pipeline.isolation import Compiled, Isolation
+from dbt_flow.plan.planned import Plan
 from dbt_flow.state.store import FolderStore, encode, get_json, put_json, read_lines
 
 KEYS = st.from_regex(r"[a-z]{1,3}(/[a-z0-9_.-]{0,3}[a-z0-9]){0,2}", fullmatch=True).map(lambda key: f"k{key}.d")
@@ -184,3 +187,25 @@ def test_damage_is_named(store: FolderStore) -> None:
     assert get_json(store, "none.json") is None
     put_json(store, "y.json", {"ü": (1, 2)})
     assert get_json(store, "y.json") == {"ü": [1, 2]}
+
+
+def test_a_binary_document_stays_as_it_is(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_PASSWORD", "hunter2-hunter2")
+    packed = b"\x81\xa3sql\xafhunter2-hunter2\xff\n\x00"
+    store.put("compiled/x/manifest.msgpack", packed)
+    assert store.put_if_absent("compiled/y/manifest.msgpack", packed)
+    assert store.get("compiled/x/manifest.msgpack") == store.get("compiled/y/manifest.msgpack") == packed
+    store.put("runs/x/metaflow.log", b"\xff hunter2-hunter2\n")  # a text with a byte that is none
+    assert store.get("runs/x/metaflow.log") == b"\xff *****\n"
+
+
+def test_the_compiled_manifest_of_a_run_holds_no_secret_and_comes_back_whole(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_PASSWORD", "hunter2-hunter2")
+    manifest = msgpack.packb({"nodes": {"sql": "select 'hunter2-hunter2'"}})
+    shape = Isolation("k", "dev", None, ())
+    compiled = Compiled(store, "k")
+    compiled.put(shape, Plan("x", "p", "dev", "duckdb", (), (), (), ()), {}, manifest)
+    assert b"hunter2" not in (store.get("compiled/k/manifest.msgpack") or b"")
+    assert compiled.manifest() == manifest
