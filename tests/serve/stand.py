@@ -115,3 +115,16 @@ def settle(runtime: Runtime, until: Callable[[], bool] | None = None, seconds: f
         assert time.monotonic() < deadline, [dict(row) for row in runtime.log.db.execute("SELECT * FROM deliveries")]
         runtime.turn(0.01)
         quiet = quiet + 1 if runtime.idle() else 0
+
+
+def settle_until(runtime: Runtime, happened: Callable[[], object]) -> None:
+    """Turn until it has happened."""
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        runtime.turn(0.01)
+
+
+def settle_until_running(runtime: Runtime) -> None:
+    """Turn until something runs."""
+    settle_until(runtime, lambda: runtime.log.deliveries(("running",)))
