@@ -12,12 +12,14 @@ from dbt_flow.errors import DbtFlowError
 from dbt_flow.pipeline.isolation import Compiled, Isolation, resume_at
 from dbt_flow.pipeline.job import Job
 from dbt_flow.run.recorder import Feed
-from dbt_flow.state.places import open_store
+from dbt_flow.state.places import PLACES_VARIABLE, open_store
 from dbt_flow.state.store import Store
 
 SHAPE_VARIABLE = "DBT_FLOW_SHAPE"
 """Set for ``resume``, when Metaflow takes the Config from the run that is resumed: the key of what was compiled now, or ``-``
 for a flow that has no isolated steps now."""
+_PLACES = ("root", "dbt_project", "profiles_dir", "state", "bucket", "options")
+"""What of a Config is of the machine and the call, and not of the DAG."""
 
 LOCAL = ("run", "resume")
 DEPLOYING = ("argo-workflows", "step-functions", "airflow")
@@ -91,6 +93,7 @@ def words_for(config: Mapping[str, Any], command: str, said: Sequence[str]) -> l
     found = config.get("isolation")
     if command == "resume":
         os.environ[SHAPE_VARIABLE] = found["key"] if found else "-"
+        os.environ[PLACES_VARIABLE] = json.dumps({name: config[name] for name in _PLACES})
     if not found:
         return []
     shape = Isolation.from_dict(found)

@@ -16,6 +16,7 @@ from dbt_flow.errors import ProjectError
 from dbt_flow.pipeline.job import Job
 from dbt_flow.project.parse_cache import ParseCache, dbt_versions, settle_here
 from dbt_flow.report.sender import FAR_VARIABLE
+from dbt_flow.state.places import PLACES_VARIABLE
 
 CARRIED, FACTS, PARSED = "carried", "carried.json", "parsed.msgpack"
 """The folder in the code package, what it says of itself, and dbt's parse."""
@@ -24,11 +25,16 @@ CARRIED, FACTS, PARSED = "carried", "carried.json", "parsed.msgpack"
 def arrive(config: Mapping[str, Any], package: Path) -> dict[str, Any]:
     """The Config with every folder as it is called on this machine; as it was for a task on the machine that launched it.
 
+    A run that is resumed may have been launched elsewhere, from another folder: its Config is that of then and there. What a
+    call says beyond the DAG file holds, and what it does not say is as it was.
+
     :param package: the folder of the flow file.
     """
     facts = _facts(package)
     if facts is None:
-        return dict(config)
+        here = json.loads(os.environ.get(PLACES_VARIABLE) or "{}")
+        said = {name: value for name, value in (here.get("options") or {}).items() if value}
+        return {**config, **here, "options": {**(config.get("options") or {}), **said}} if here else dict(config)
     folder = package.absolute() / CARRIED
     found = {
         **config,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -28,16 +29,19 @@ from dbt_flow.pipeline.job import PRINT_METRICS, REPEATED, Job
 from dbt_flow.pipeline.live import LiveCard
 from dbt_flow.pipeline.receipt import MISSING_VARIABLE, keep_receipt, revision_of
 from dbt_flow.pipeline.settle import Ending, Sink, card_extra, keep_run_results, tell
+from dbt_flow.pipeline.unheard import settle_unheard
 from dbt_flow.plan.planned import Plan
 from dbt_flow.records import FAILED, RUNNING, NodeResult, RunResult, utc_text
 from dbt_flow.report.card import card_document, render
 from dbt_flow.report.lateness import DeadlineWatch
 from dbt_flow.report.news_kept import remember_rules
 from dbt_flow.report.rules import Rules
+from dbt_flow.report.sender import FAR_VARIABLE
 from dbt_flow.report.telling import tell_others
 from dbt_flow.run.recorder import Feed, Recorder
 from dbt_flow.run.watchdog import LAUNCHER_VARIABLE, Stop, Watchdog
 from dbt_flow.state.runs import NO_TARGET, RunRecord, RunRef, find_run, process_mark
+from dbt_flow.state.signs import Heart
 
 if TYPE_CHECKING:
     from dbt_flow.run.engine import Engine
@@ -111,6 +115,8 @@ class Attempt(ABC, Generic[T]):
         self.record = RunRecord(self.job.store, self.ref)
         self.cards = CardStore()
         self.live = LiveCard(self._live_card)
+        name = ".".join(filter(None, (str(self.task.attempt), self._step_name)))
+        self.heart = Heart(self.job.store, f"{self.job.dag.name}/{self.task.run}/{name}", self._sign)
         self.deadline = DeadlineWatch(self.job.store, Rules.from_dict(self.job.telling), self.started)
         self.target_path: Path | None = None
 
@@ -119,14 +125,16 @@ class Attempt(ABC, Generic[T]):
     def run(self) -> T:
         """From the attempt's first word to what it leaves; it does not return when it is stopped."""
         self.feed.tell("attempt", run=self._pathspec, number=self.task.attempt, pid=os.getpid(), task=self.task.pathspec)
+        self.heart.start()
         with suppress(DbtFlowError):  # a state folder that cannot be written is told by what must be written
             remember_rules(self.job.store, self.job.dag.name, self.job.telling)
+            if os.environ.get(FAR_VARIABLE):  # no launcher looks after the runs before this one
+                settle_unheard(self.job.store, self.job.dag.name)
         with Watchdog(self._timeout(), self._stop) as watchdog:
             ending = self._guarded()
             if not self.ending.acquire(blocking=False):
                 _wait_for_the_end()
-            left = self._settle(ending)
-            self._flush()
+            left = self._leave_with(ending)
             watchdog.over = self.task.whole  # a signal while Metaflow saves must not undo what was recorded and told
             return left
 
@@ -169,9 +177,8 @@ class Attempt(ABC, Generic[T]):
             self.engine.stop()
         kind = RunCancelled if stop.code == "run-cancelled" else RunFailed
         try:
-            self._settle(Ending(kind(stop.code, stop.reason)))
+            self._leave_with(Ending(kind(stop.code, stop.reason)))
         finally:
-            self._flush()
             with suppress(OSError, ValueError):
                 sys.stdout.flush()
                 sys.stderr.flush()
@@ -180,6 +187,24 @@ class Attempt(ABC, Generic[T]):
             os._exit(METAFLOW_EXIT_DISALLOW_RETRY if kind is RunCancelled else 1)
 
     # ---- parts
+
+    def _leave_with(self, ending: Ending) -> T:
+        self.heart.stop()
+        try:
+            return self._settle(ending)
+        finally:
+            self._flush()
+            self.heart.left()
+
+    @property
+    def _step_name(self) -> str:
+        """Of a step of its own, in a run of several."""
+        return ""
+
+    def _sign(self) -> dict[str, Any]:
+        """Who it is, for whoever must settle the run when this machine has gone."""
+        own = {"host": socket.gethostname(), "started": self.started, "more": self.task.attempt < self.job.dag.retries}
+        return {**self._facts(), **own}
 
     def _flush(self) -> None:
         """What the log's lines say is kept before the process leaves, by whichever way."""

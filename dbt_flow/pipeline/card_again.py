@@ -12,7 +12,7 @@ from dbt_flow.pipeline.settle import Ending, card_extra, complete, judge, keep_r
 from dbt_flow.plan.planned import Plan
 from dbt_flow.records import FAILED, RUNNING, RunResult, flow_name, utc_text
 from dbt_flow.report.card import card_document, render
-from dbt_flow.state.runs import Attempt, RunRecord
+from dbt_flow.state.runs import Attempt, RunRecord, goes_on
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ def card_again(record: RunRecord) -> str | None:
     if result is None and not attempts and plan is None:
         return None
     header: Mapping[str, Any] = attempts[-1].header if attempts else {}
-    live = result is None and bool(attempts) and attempts[-1].alive
+    live = result is None and bool(attempts) and goes_on(record, attempts)
     result = result or _as_far_as_known(record, plan, attempts, live=live)
     extra = card_extra(record.store, result, header, plan)
     if live:

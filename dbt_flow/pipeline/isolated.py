@@ -72,6 +72,10 @@ class StepAttempt(Attempt[Left]):
     to_run: frozenset[str] = frozenset()
     """What of it runs in this attempt."""
 
+    @property
+    def _step_name(self) -> str:
+        return self.step.name
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.ref = RunRef(self.shape.target, self.job.dag.name, self.task.run)

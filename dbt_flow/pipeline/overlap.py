@@ -12,7 +12,7 @@ from dbt_flow.errors import RunCancelled
 from dbt_flow.records import utc_moment
 from dbt_flow.spec import Dag
 from dbt_flow.state.history import history
-from dbt_flow.state.runs import RunRecord, find_runs
+from dbt_flow.state.runs import RunRecord, find_runs, goes_on
 
 DEPLOYED = ("argo-", "sfn-")
 """How Metaflow's ids of runs begin that a scheduler started."""
@@ -42,7 +42,7 @@ def alone(dag: Dag, record: RunRecord) -> None:
         # Of two that begin at once one must go on: the one that began first, or is first by its number.
         if began is None or (began, other.number) > (ours or now, ref.number) or now - began > longest:
             continue
-        if theirs.result() is None and any(attempt.alive for attempt in theirs.attempts()):
+        if theirs.result() is None and goes_on(theirs):
             message = f"skipped: {dag.flow_name}/{other.number} is still running (overlap: skip)"
             raise RunCancelled("run-cancelled", message, place=dag.place("overlap"))
 

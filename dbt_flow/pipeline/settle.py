@@ -40,7 +40,7 @@ from dbt_flow.report.headline import sentence
 from dbt_flow.report.telling import tell_others
 from dbt_flow.state.begun import header_of
 from dbt_flow.state.history import history
-from dbt_flow.state.runs import NO_TARGET, Attempt, RunRecord, RunRef, find_run
+from dbt_flow.state.runs import NO_TARGET, Attempt, RunRecord, RunRef, find_run, goes_on
 from dbt_flow.state.store import Store
 
 STOPS = ("run-cancelled", "timeout", "launcher-gone")
@@ -237,7 +237,7 @@ def _settled(store: Store, run: RunRef, known: Mapping[str, Any], stopped: str |
     if settled is not None:
         return settled
     attempts = record.attempts()
-    if not attempts or (not over and any(attempt.alive for attempt in attempts)):
+    if not attempts or (not over and goes_on(record, attempts)):
         return None
     document = record.get("plan.json")
     plan = None if document is None else Plan.from_dict(document)

@@ -10,6 +10,9 @@ from dbt_flow.settings import Settings
 from dbt_flow.state.bucket import BucketStore
 from dbt_flow.state.store import FolderStore, Store
 
+PLACES_VARIABLE = "DBT_FLOW_PLACES"
+"""Set for the tasks of a ``resume``, whose Config is that of the run that is resumed: where everything is here, as JSON."""
+
 
 def store_of(settings: Settings) -> Store:
     """Where runs are remembered."""

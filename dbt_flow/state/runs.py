@@ -17,6 +17,7 @@ import psutil
 
 from dbt_flow.records import RECORD_VERSION, NodeResult, RunResult, check_version, utc_text
 from dbt_flow.state.history import remember
+from dbt_flow.state.signs import forget_signs, lives, signs
 from dbt_flow.state.store import Store, encode, get_json, put_json, read_lines
 
 NO_TARGET = "unknown"
@@ -64,8 +65,8 @@ class Attempt:
     def alive(self) -> bool:
         """Whether the process that writes it still runs, or the launcher that may start the next attempt.
 
-        As far as can be known from here: another host's is taken as alive. This process is no reason to wait for itself. A log
-        whose first line was cut short (a full disk) has no writer any more.
+        As far as can be known from here: another host's is taken as alive (:func:`goes_on` knows more). This process
+        is no reason to wait for itself. A log whose first line was cut short (a full disk) has no writer any more.
         """
         if not self.header:
             return False
@@ -143,6 +144,7 @@ class RunRecord:
         written = self.store.put_if_absent(f"{self.ref.folder}/result.json", encode(result.to_dict()))
         if written:
             remember(self.store, self.ref.target, self.ref.dag, result)
+            forget_signs(self.store, self.ref.dag, self.ref.number)
         return written
 
     def _append(self, attempt: int, line: dict[str, Any], *, soon: bool = False) -> None:
@@ -208,6 +210,21 @@ def last_results(record: RunRecord) -> list[NodeResult]:
     if settled is not None:
         found.update({result.id: result for result in settled.nodes})
     return list(found.values())
+
+
+def goes_on(record: RunRecord, attempts: Sequence[Attempt] | None = None) -> bool:
+    """Whether a run that nobody has settled has a process that works on it, or may yet get one.
+
+    :param attempts: the record's, for who has read them.
+    """
+    attempts = record.attempts() if attempts is None else attempts
+    far = [attempt for attempt in attempts if attempt.header and attempt.header.get("host") != socket.gethostname()]
+    if any(attempt.alive for attempt in attempts if attempt not in far):
+        return True
+    if not far:
+        return False
+    began = max(str(attempt.header.get("started")) for attempt in far)
+    return lives(signs(record.store, record.ref.dag, record.ref.number), began)
 
 
 def good_results(record: RunRecord) -> list[NodeResult]:

@@ -6,10 +6,13 @@ installed packages but dbt-flow), and the variables that a pod would get from it
 
 from __future__ import annotations
 
+import base64
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +45,30 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Container:
+    """A pod that runs."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    folder: Path
+
+    def end(self, within: float = 300.0) -> Ended:
+        """Wait for it; one that does not end is killed, and the test fails."""
+        try:
+            code = self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"not ended after {within} s:\n{self.log.read_text(errors='replace')}") from None
+        return Ended(code, self.log.read_text(errors="replace"), self.folder)
+
+    def kill(self) -> None:
+        """Everything in it dies at once and without a word, as when its node is lost or its memory ends."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(60)
+
+
+@dataclass(frozen=True)
 class Cluster:
     """Runs the containers of one WorkflowTemplate."""
 
@@ -53,7 +80,11 @@ class Cluster:
     """What every pod gets: credentials, the address of S3."""
 
     def run(self, step: str, workflow: str, inputs: str = "") -> Ended:
-        """The container of a step, as Argo would start it in the workflow ``workflow``."""
+        """The container of a step, as Argo would start it in the workflow ``workflow``, to its end."""
+        return self.start(step, workflow, inputs).end()
+
+    def start(self, step: str, workflow: str, inputs: str = "") -> Container:
+        """The same, without waiting for it."""
         container = next(t for t in self.template["spec"]["templates"] if t["name"] == step)["container"]
         home = self.folder / f"pod-{workflow}-{step}"
         (home / "home").mkdir(parents=True)
@@ -66,6 +97,9 @@ class Cluster:
             # It tells Argo the task's id by a file at the container's root.
             "--with=argo_workflows_internal:auto-emit-argo-events=1": "",
         }
+        for entry in self.template["spec"].get("arguments", {}).get("parameters", ()):  # as Argo encodes them
+            said = base64.b64encode(str(entry["value"]).encode()).decode()
+            told[f"{{{{=toBase64(workflow.parameters['{entry['name']}'])}}}}"] = said
         # What has no value in the template is of the pod's own: its name, its node.
         given = {entry["name"]: str(entry.get("value") or f"this-{step}") for entry in container["env"]}
         for word, value in told.items():
@@ -81,18 +115,18 @@ class Cluster:
             "TMPDIR": str(home),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         }
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=home,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        return Ended(done.returncode, done.stdout, home / "metaflow")
+        log = home / "log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=home,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return Container(process, log, home / "metaflow")
 
 
 def where_is(module: str, ended: Ended, packages: Path) -> str:
