@@ -9,7 +9,7 @@ from typing import Any
 from dbt_flow.project.code_of import CodeReader
 from dbt_flow.project.parsing import Parsed
 from dbt_flow.project.seams import contents
-from dbt_flow.records import Facts, Node
+from dbt_flow.records import BUILT, TEST_TYPES, Facts, Node
 
 
 def facts(parsed: Parsed, selected: Iterable[str]) -> Facts:
@@ -76,7 +76,7 @@ class _Reader:
             package=str(node.package_name),
             path=str(node.original_file_path),
             parents=self.parents[key],
-            materialized=getattr(config, "materialized", None) if kind in ("model", "seed", "snapshot") else None,
+            materialized=getattr(config, "materialized", None) if kind in BUILT else None,
             relation=None if is_test or self.inlined(key) else getattr(node, "relation_name", None),
             description=str(getattr(node, "description", "") or ""),
             tags=tuple(_words(getattr(node, "tags", ()))),
@@ -84,20 +84,13 @@ class _Reader:
             owner=owner,
             owner_by=owner_by,
             severity=str(config.severity).lower() if is_test and config is not None else None,
-            tests=self.tested(node) if kind in ("test", "unit_test") else None,
+            tests=contents.tested(node, self.position) if kind in TEST_TYPES else None,
             column=getattr(node, "column_name", None) if is_test else None,
             warn_if=str(config.warn_if) if is_test and config is not None else None,
             error_if=str(config.error_if) if is_test and config is not None else None,
             checksum=None if kind in ("source", "exposure") else self.code.digest(node),
             inlined=self.inlined(key),
         )
-
-    def tested(self, node: Any) -> str | None:
-        """The node that dbt attached the test to, else its last parent in topological order."""
-        attached = getattr(node, "attached_node", None)
-        if attached in self.all:
-            return str(attached)
-        return max(self.parents[node.unique_id], key=lambda key: self.position.get(key, -1), default=None)
 
 
 def owner_of(node: Any, groups: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -17,9 +17,6 @@ from dbt_flow.report.words import name_of
 from dbt_flow.settings import Settings
 from dbt_flow.spec import Dag
 
-ROUTES = ("pagerduty", "webhook", "slack", "email")
-"""What of a team's contacts a message can be sent to."""
-
 
 @dataclass(frozen=True)
 class Rules(Record):
