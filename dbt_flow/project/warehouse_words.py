@@ -21,7 +21,7 @@ class Advice:
 _ADVICE: tuple[tuple[str, Advice], ...] = (
     # (what the message has, what it means); the first that fits
     (
-        r"390114|authentication token has expired|oauth access token expired|\b390318\b|password has expired|390106",
+        r"390114|\btoken has expired|oauth access token expired|\b390318\b|password has expired|390106",
         Advice(
             "the login has expired", "give a new token or password to the variable that the profile reads, and run it again"
         ),
@@ -31,8 +31,30 @@ _ADVICE: tuple[tuple[str, Advice], ...] = (
         Advice("Snowflake does not know the key pair", "alter user NAME set rsa_public_key='...', with this key's public half"),
     ),
     (
+        r"is not allowed to access snowflake|\b39042[02]\b",
+        Advice(
+            "a network policy of the account keeps this machine out", "ask its administrator to let this machine's address in"
+        ),
+    ),
+    (
+        r"multi-factor authentication is required|\b394508\b|failed to authenticate: mfa",
+        Advice("the login wants a second factor", "use a key pair for runs without a person: private_key_path in the profile"),
+    ),
+    (
+        r"(oauth|programmatic) access token (is )?invalid|invalid (oauth )?access token|\b390303\b|\b394400\b",
+        Advice("Snowflake does not know the token", "give one of this user's to the variable that the profile reads as token"),
+    ),
+    (
+        r"\b290404\b|404 not found: post \S+/session/",
+        Advice(
+            "there is no such account",
+            "mend account in the profile: ORGANIZATION-ACCOUNT, as in Snowsight under Account details",
+        ),
+    ),
+    (
         r"incorrect username or password|password authentication failed|authentication failed|\b390100\b|no password supplied"
-        r"|role \S+ does not exist|user .* locked|\b390102\b",
+        r"|role \S+ does not exist|user .* locked|\b390102\b"
+        r"|user access disabled|\b390101\b",
         Advice("the login is refused", "check user and password in the profile, and the variables that it reads: dbt debug"),
     ),
     (
@@ -45,11 +67,28 @@ _ADVICE: tuple[tuple[str, Advice], ...] = (
     ),
     (
         r"no active warehouse|\b000606\b",
-        Advice("no warehouse runs the query", "name one in the profile, and: grant usage on warehouse NAME to role NAME"),
+        Advice(
+            "no warehouse runs the query",
+            "name one in the profile, and: grant usage on warehouse NAME to role NAME; if it is suspended and does not resume by"
+            " itself: alter warehouse NAME resume",
+        ),
     ),
     (
         r"warehouse .*(suspended|cannot be resumed)|\b0?90073\b|\b090109\b|resource monitor|exceeded its quota",
         Advice("the warehouse is suspended", "alter warehouse NAME resume; if a resource monitor stopped it, raise its quota"),
+    ),
+    (
+        r"session does not have a current (database|schema)|\b090105\b|database '\S+' does not exist or not authorized",
+        Advice(
+            "the database is not there, or the role cannot see it",
+            "mend database in the profile, or: grant usage on database NAME to role NAME",
+        ),
+    ),
+    (
+        r"reached its statement or warehouse timeout|\b000630\b",
+        Advice(
+            "the query took longer than Snowflake lets it", "raise statement_timeout_in_seconds, or give it a larger warehouse"
+        ),
     ),
     (
         r"permission denied for (schema|database)|schema .*does not exist or not authorized|cannot create schema"
@@ -61,7 +100,7 @@ _ADVICE: tuple[tuple[str, Advice], ...] = (
         Advice("a grant is missing", "grant what the message names to the role that dbt uses; nothing is wrong with the SQL"),
     ),
     (
-        r"does not exist or not authorized|\b00200[23]\b",
+        r"does not exist or not authorized|does not exist, or operation cannot be performed|\b00200[23]\b|\b002043\b",
         Advice(
             "it is not there, or the role cannot see it", "build it, or: grant usage on its schema and select on it to the role"
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -28,6 +29,8 @@ class Gate:
     """Code and message of every login."""
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Code and message of each statement with a text in it."""
+    once: dict[str, tuple[str, str] | None] = field(default_factory=dict)
+    """The same, for the first such statement alone; None cuts the connection, once the statement has come."""
     seen: list[tuple[str, str]] = field(default_factory=list)
     """Statements, each with the query tag that came with it."""
 
@@ -47,6 +50,11 @@ def gate(behind: int | None = None, login: tuple[str, str] | None = None) -> Ite
                 body = json.loads(plain)
                 kept.seen.append((body["sqlText"], (body.get("parameters") or {}).get("QUERY_TAG", "")))
                 wrong = next((answer for text, answer in kept.refused.items() if text in body["sqlText"]), None)
+                for text in [text for text in kept.once if text in body["sqlText"]]:
+                    wrong = kept.once.pop(text)
+                    if wrong is None:
+                        self.connection.shutdown(socket.SHUT_RDWR)
+                        return
             if wrong or kept.behind is None:
                 code, message = wrong or ("390100", "nobody is behind this gate")
                 key = "01b2c3d4-0000-1111-2222-333344445555"
