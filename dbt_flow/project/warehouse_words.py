@@ -69,8 +69,8 @@ _ADVICE: tuple[tuple[str, Advice], ...] = (
         r"no active warehouse|\b000606\b",
         Advice(
             "no warehouse runs the query",
-            "name one in the profile, and: grant usage on warehouse NAME to role NAME; if it is suspended and does not resume by"
-            " itself: alter warehouse NAME resume",
+            "name one in the profile, and: grant usage on warehouse NAME to role NAME; if it is suspended and does not resume"
+            " by itself: alter warehouse NAME resume",
         ),
     ),
     (
