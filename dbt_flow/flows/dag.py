@@ -16,10 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dbt_flow.flows import warm
+from dbt_flow.flows import image, warm
 from dbt_flow.flows.warm import LOCAL_COMMANDS, command
 
 if __name__ == "__main__":
+    image.check()
     warm.begin()  # before the imports that it is there to save
 
 from metaflow import (

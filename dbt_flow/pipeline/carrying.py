@@ -6,7 +6,7 @@ It travels in Metaflow's code package under ``carried/``, beside the flow file:
   outside): no target, logs, database, key file or ``.env``;
 - ``carried/profiles/profiles.yml``: the profile and target that are used, and no other;
 - ``carried/parsed.msgpack``: dbt's parse, sealed (:mod:`dbt_flow.project.sealing`): no value of a variable is in it;
-- ``carried/carried.json``: versions, and where everything was.
+- ``carried/carried.json``: versions, packages that the image must have, and where everything was.
 
 Everything that a task elsewhere could not use is refused here, before anything is packaged, and so is every secret that would
 travel.
@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,7 @@ def gather(job: Job, phase: Phase) -> Path:
     versions = {name: number for name, number in dbt_versions().items() if name in ("dbt-core", adapter)}
     facts = {
         "versions": {"python": python_version(), **versions},
+        "packages": _needed(),
         "moved_from": str(job.dbt_project.absolute()),
         "project": project.as_posix(),
     }
@@ -82,6 +85,16 @@ def travelling(folder: Path) -> Iterator[tuple[Path, str]]:
     for file in sorted(folder.rglob("*")):
         if file.is_file():
             yield file, file.relative_to(folder).as_posix()
+
+
+def _needed() -> list[str]:
+    """What dbt-flow imports that does not travel (Metaflow does) and that no version is asked of: names of distributions."""
+    try:
+        said = requires("dbt-flow") or []
+    except PackageNotFoundError:  # it is on the path, and was never installed
+        return []
+    names = [re.split(r"[^\w.-]", one, maxsplit=1)[0] for one in said if "extra ==" not in one]
+    return sorted(name for name in names if not name.startswith(("dbt-", "metaflow", "tzdata")))
 
 
 # ---- refusals
