@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbt_flow.plan.gates import WAITING, sparse_gates, type_of
+from dbt_flow.plan.gates import sparse_gates, type_of
 from dbt_flow.plan.making import make_plan
 from dbt_flow.records import Facts, Node, Target
 
 BODIES = ("model", "model", "model", "seed", "snapshot", "source", "function", "semantic_model")
+WAITING = ("model", "seed", "snapshot", "analysis", "operation", "sql_operation")
+"""All that stands in ``manifest.nodes`` but tests: what dbt's linker lets wait."""
 TARGET = Target("dev", "duckdb", "main")
 
 

@@ -81,7 +81,7 @@ def test_a_run_that_somebody_started_is_waited_for(stand: Stand) -> None:
     assert told == {"one": "delivery 1", "two": "skipped: it was running when this was due"}
     for _ in range(10):
         runtime.turn(0)
-    assert stand.ended() == {}
+    assert runtime.executor.children == {} and stand.ended() == {}
     for name in ("one", "two"):
         (stand.state / f"runs/dev/{name}/7/result.json").write_text("{}")
     settle(runtime)
