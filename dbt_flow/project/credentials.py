@@ -26,6 +26,7 @@ AUTHENTICATORS: Mapping[str, str] = {
     "snowflake": "user and password",
     "username_password_mfa": "user and password, with a second factor",
     "externalbrowser": "a browser on this machine",
+    "oauth_authorization_code": "a browser on this machine",
     "oauth": "token, or token with oauth_client_id and oauth_client_secret",
     "jwt": "token",
     "programmatic_access_token": "token",
@@ -34,10 +35,13 @@ AUTHENTICATORS: Mapping[str, str] = {
 }
 """Snowflake's ways to log in, and what each needs; an Okta address (https://...) is one as well."""
 
+_BROWSER = ("externalbrowser", "oauth_authorization_code")
 _TOKEN = ("oauth", "jwt", "programmatic_access_token")
+_PROVIDERS = ("AWS", "AZURE", "GCP", "OIDC")
 _NO_USER = (*_TOKEN, "workload_identity")
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _ENV_VAR = re.compile(r"env_var\(\s*['\"](\w+)['\"]")
+_ADDRESS = re.compile(r"^\w+://|\.snowflakecomputing\.(com|cn)\b.*$|/.*$", re.IGNORECASE)
 _MAKE = "openssl genrsa 2048 | openssl pkcs8 -topk8 -inform PEM -out rsa_key.p8"
 _TWO_SIDED = "give one of the two: private_key_path: PATH is the safer one"
 
@@ -104,6 +108,9 @@ def _snowflake(it: _Output) -> Iterator[ProjectError]:
     lower = way.lower()
     if not it.get("account"):
         yield it.empty("account", "ORGANIZATION-ACCOUNT, as in Snowsight under Account details")
+    elif _ADDRESS.search(it.get("account")) and not it.get("host"):
+        name = _ADDRESS.sub("", it.get("account"))
+        yield it.wrong("account", f"account is {show(it.get('account'))}, an address", f"write account: {name}")
     if way and lower not in AUTHENTICATORS and not lower.startswith("https://"):
         near = did_you_mean(lower, AUTHENTICATORS)
         hint = f"did you mean {near}?" if near else f"it is one of {', '.join(AUTHENTICATORS)}, or an Okta address"
@@ -117,10 +124,10 @@ def _snowflake(it: _Output) -> Iterator[ProjectError]:
     yield from _key_pair(it)
     if lower in _TOKEN:
         yield from _token(it, lower)
-    elif lower == "externalbrowser":
-        yield from _browser(it)
-    elif lower == "workload_identity" and not it.get("workload_identity_provider"):
-        yield it.wrong("authenticator", "workload_identity needs a provider", "write workload_identity_provider: AWS")
+    elif lower in _BROWSER:
+        yield from _browser(it, lower)
+    elif lower == "workload_identity":
+        yield from _workload(it)
     elif lower == "snowflake_jwt" and not (it.get("private_key") or it.get("private_key_path")):
         yield it.empty("private_key_path", "the path of the user's private key")
     elif lower in ("", "snowflake", "username_password_mfa") and not _has_secret(it):
@@ -150,12 +157,21 @@ def _token_hint(it: _Output) -> str:
     return str(it.empty("token", "\"{{ env_var('DBT_ENV_SECRET_SNOWFLAKE_TOKEN') }}\"").hint)
 
 
-def _browser(it: _Output) -> Iterator[ProjectError]:
+def _workload(it: _Output) -> Iterator[ProjectError]:
+    provider = it.get("workload_identity_provider")
+    if not provider:
+        yield it.wrong("authenticator", "workload_identity needs a provider", "write workload_identity_provider: AWS")
+    elif provider.upper() not in _PROVIDERS:
+        hint = f"it is one of {', '.join(_PROVIDERS)}"
+        yield it.wrong("workload_identity_provider", f"workload_identity_provider is {show(provider)}", hint)
+
+
+def _browser(it: _Output, way: str) -> Iterator[ProjectError]:
     on_linux = sys.platform.startswith("linux")
     remote = bool(os.environ.get("KUBERNETES_SERVICE_HOST") or os.environ.get("AWS_BATCH_JOB_ID"))
     if remote or (on_linux and not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))):
         hint = "use a key pair for runs without a person: private_key_path: PATH"
-        yield it.wrong("authenticator", "externalbrowser asks a person in a browser, and there is none here", hint)
+        yield it.wrong("authenticator", f"{way} asks a person in a browser, and there is none here", hint)
 
 
 def _key_pair(it: _Output) -> Iterator[ProjectError]:
@@ -178,8 +194,11 @@ def _key(it: _Output, at: str, raw: bytes, named: str) -> Iterator[ProjectError]
     passphrase = it.get("private_key_passphrase")
     encrypted = b"ENCRYPTED" in raw[:2000]
     if encrypted and not passphrase:
-        hint = "write private_key_passphrase: \"{{ env_var('DBT_ENV_SECRET_SNOWFLAKE_PASSPHRASE') }}\""
-        yield it.wrong(at, f"{named} is encrypted, and there is no private_key_passphrase", hint)
+        said = it.empty("private_key_passphrase", "\"{{ env_var('DBT_ENV_SECRET_SNOWFLAKE_PASSPHRASE') }}\"")
+        yield it.wrong(at, f"{named} is encrypted, and {said.message.partition(' (')[0]}", str(said.hint))
+        return
+    if b"BEGIN PUBLIC KEY" in raw[:2000]:
+        yield it.wrong(at, f"{named} is a public key", "write the path of the private one; Snowflake keeps the public one")
         return
     if passphrase and raw.lstrip().startswith(b"-----") and not encrypted:
         yield it.wrong("private_key_passphrase", f"{named} is not encrypted", "delete private_key_passphrase")

@@ -85,6 +85,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"private_key_path": "{tmp}/none.p8"}, "private_key_path", "none.p8 cannot be read: No such file", "path of the key"),
     ({"private_key_path": "{tmp}"}, "private_key_path", "cannot be read: Is a directory", "path of the key"),
     ({"private_key_path": "{tmp}/text.p8"}, "private_key_path", "is no private key in PEM", "openssl genrsa"),
+    ({"private_key_path": "{tmp}/public.pem"}, "private_key_path", "is a public key", "the path of the private one"),
     ({"private_key_path": "{tmp}/ec.p8"}, "private_key_path", "is no RSA key", "openssl genrsa"),
     ({"private_key_path": "{tmp}/hidden.p8"}, "private_key_path", "is encrypted", "write private_key_passphrase"),
     (
@@ -106,6 +107,14 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     ({"authenticator": "externalbroser"}, "authenticator", 'is "externalbroser"', "did you mean externalbrowser?"),
     ({"authenticator": "OAuth", "token": "t"}, "authenticator", 'is "OAuth"', "write authenticator: oauth"),
     ({"authenticator": "externalbrowser"}, "authenticator", "there is none here", "use a key pair"),
+    ({"account": "https://acme-main.snowflakecomputing.com/"}, "account", "an address", "write account: acme-main"),
+    ({"account": "acme-main.privatelink.snowflakecomputing.com"}, "account", "an address", "account: acme-main.privatelink"),
+    (
+        {"authenticator": "workload_identity", "workload_identity_provider": "amazon"},
+        "workload_identity_provider",
+        'is "amazon"',
+        "AWS, AZURE, GCP, OIDC",
+    ),
     ({"authenticator": "workload_identity"}, "authenticator", "needs a provider", "workload_identity_provider"),
     ({"authenticator": "snowflake_jwt"}, "dev", "there is no private_key_path", "write private_key_path"),
 ]
@@ -121,10 +130,12 @@ def test_what_cannot_work_is_refused_with_its_line(
     monkeypatch.setattr("sys.platform", "linux")
     (tmp_path / "plain.p8").write_bytes(pem(key))
     (tmp_path / "hidden.p8").write_bytes(pem(key, b"open sesame"))
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "public.pem").write_bytes(public)
     (tmp_path / "ec.p8").write_bytes(pem(ec.generate_private_key(ec.SECP256R1())))
     (tmp_path / "text.p8").write_text("this is no key")
     more = {name: value.replace("{tmp}", str(tmp_path)) for name, value in more.items()}
-    [error] = refused({**SNOW, **more})
+    [error] = refused({**SNOW, **({"password": "quite secret"} if "account" in more else {}), **more})
     assert (error.code, error.exit_code) == ("dbt-profile", 2)
     assert says in error.message
     assert hint in str(error.hint)
@@ -134,7 +145,7 @@ def test_what_cannot_work_is_refused_with_its_line(
     assert not any(secret in str(error) for secret in ("another", "one too many") if secret in more.values())
 
 
-def test_all_that_is_empty_is_told_at_once_with_its_variable(refused: Refused, tmp_path: Path) -> None:
+def test_all_that_is_empty_is_told_at_once_with_its_variable(refused: Refused, tmp_path: Path, key: Any) -> None:
     written = {"account": "{{ env_var('ACME_ACCOUNT', '') }}", "user": "{{ env_var('ACME_USER', '') }}"}
     found = refused({**PLAIN, "account": "", "user": "", "password": ""}, written=written)
     assert [error.hint for error in found][:2] == ["export ACME_ACCOUNT=...", "export ACME_USER=..."]
@@ -146,3 +157,8 @@ def test_all_that_is_empty_is_told_at_once_with_its_variable(refused: Refused, t
     assert told[0] == ("host is empty", "write host: the server's name")
     assert told[1] == ('sslmode is "verify_full"', "did you mean verify-full?")
     assert told[2][0] == "sslrootcert: none.pem cannot be read"
+    (tmp_path / "hidden.p8").write_bytes(pem(key, b"open sesame"))
+    hidden = {"private_key_passphrase": "{{ env_var('DBT_ENV_SECRET_ACME', '') }}"}
+    [locked] = refused({**SNOW, "private_key_path": str(tmp_path / "hidden.p8"), "private_key_passphrase": ""}, written=hidden)
+    assert "is encrypted, and private_key_passphrase is empty" in locked.message
+    assert locked.hint == "export DBT_ENV_SECRET_ACME=..."
