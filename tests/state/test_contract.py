@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from servers.moto import BUCKET, Moto, moto_server
 
+from dbt_flow import redact
 from dbt_flow.errors import StateError
 from dbt_flow.records import RunResult, utc_text
 from dbt_flow.state.bucket import BucketStore
@@ -203,6 +204,7 @@ def test_many_segments_are_joined(bucket: BucketStore, aws: Moto) -> None:
 
 def test_nothing_of_a_secret_is_written(bucket: BucketStore, aws: Moto, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE_PASSWORD", "hunter2-hunter2")
+    redact.refresh()
     bucket.put("a.json", encode({"said": "password hunter2-hunter2 is wrong"}))
     bucket.put_if_absent("b.json", encode({"said": "hunter2-hunter2"}))
     bucket.append("c.jsonl", encode({"said": "hunter2-hunter2"}) + b"\n")

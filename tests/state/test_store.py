@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dbt_flow import redact
 from dbt_flow.errors import StateError
 from dbt_flow.pipeline.isolation import Compiled, Isolation
 from dbt_flow.plan.planned import Plan
@@ -72,6 +74,24 @@ def test_of_many_threads_and_processes_exactly_one_writes(store: FolderStore) ->
     wins = mine + sum(int(process.communicate(timeout=120)[0]) for process in others)
     assert wins == 200, "each key has exactly one writer, whoever that was"
     assert len(store.list("race")) == 200
+
+
+def test_what_comes_at_the_last_moment_has_won(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = store.path("won.json")
+
+    def late(act: Callable[..., None]) -> Callable[..., None]:
+        """Another process writes, between the last look and the act."""
+
+        def act_too_late(source: object, *more: object, **how: object) -> None:
+            file.write_bytes(b"theirs")
+            act(source, *more, **how)
+
+        return act_too_late
+
+    for name in ("link", "rename", "replace"):
+        monkeypatch.setattr(os, name, late(getattr(os, name)))
+    assert not store.put_if_absent("won.json", b"mine")
+    assert file.read_bytes() == b"theirs"
 
 
 def test_a_reader_never_sees_half_a_document(store: FolderStore) -> None:
@@ -191,6 +211,7 @@ def test_damage_is_named(store: FolderStore) -> None:
 
 def test_a_binary_document_stays_as_it_is(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE_PASSWORD", "hunter2-hunter2")
+    redact.refresh()
     packed = b"\x81\xa3sql\xafhunter2-hunter2\xff\n\x00"
     store.put("compiled/x/manifest.msgpack", packed)
     assert store.put_if_absent("compiled/y/manifest.msgpack", packed)
@@ -203,6 +224,7 @@ def test_the_compiled_manifest_of_a_run_holds_no_secret_and_comes_back_whole(
     store: FolderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WAREHOUSE_PASSWORD", "hunter2-hunter2")
+    redact.refresh()
     manifest = msgpack.packb({"nodes": {"sql": "select 'hunter2-hunter2'"}})
     shape = Isolation("k", "dev", None, ())
     compiled = Compiled(store, "k")
