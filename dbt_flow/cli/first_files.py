@@ -16,6 +16,9 @@ from dbt_flow.spec.schema import schema_text
 PRE_COMMIT = ".pre-commit-config.yaml"
 WORKFLOW = ".github/workflows/dbt-flow.yml"
 
+_LEFT_BY_RUNS = (".metaflow/", ".*.duckdb.lock", ".*.duckdb.holder")
+"""What runs leave beside a project; the state folder keeps itself out of git."""
+
 _HOOKS = """\
   - repo: local
     hooks:
@@ -157,3 +160,20 @@ def _inserted(before: str, hooks: str) -> str | None:
     except (yaml.YAMLError, TypeError, KeyError):
         return None
     return after if same else None
+
+
+def ignore_what_runs_leave(root: Path) -> list[str]:
+    """Add to ``.gitignore`` what nobody wants to commit, where git is used; gives what was added."""
+    if not any((folder / ".git").exists() for folder in (root, *root.parents)):
+        return []
+    file = root / ".gitignore"
+    try:
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        there = {line.strip().strip("/") for line in text.splitlines()}
+        missing = [name for name in _LEFT_BY_RUNS if name.strip("/") not in there]
+        if missing:
+            gap = "" if not text or text.endswith("\n") else "\n"
+            file.write_text(text + gap + "".join(f"{name}\n" for name in missing), encoding="utf-8")
+    except (OSError, UnicodeDecodeError):  # a courtesy: what cannot be read is left alone
+        return []
+    return missing

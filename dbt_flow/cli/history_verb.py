@@ -38,7 +38,7 @@ def command(context: Context, dag: str, limit: int, target: str | None, as_json:
     if not rows:
         click.echo(f"{name} has not run yet", err=True)
         return 0
-    _table(rows)
+    _show(rows)
     return 0
 
 
@@ -56,19 +56,22 @@ def _unsettled(store: Store, dag: str, target: str | None) -> list[dict[str, Any
     return rows
 
 
-def _table(rows: list[dict[str, Any]]) -> None:
-    from rich import box  # only for people
-    from rich.table import Table
+def _show(rows: list[dict[str, Any]]) -> None:
+    """Two lines for each run: its name, which people copy, is never folded; on a terminal the second line is."""
+    from rich.padding import Padding  # only for people
     from rich.text import Text
 
     colours = {"success": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("status", "run", "started", "took", "target", "started by", "what happened"):
-        table.add_column(column, overflow="fold", ratio=3 if column == "what happened" else None)
+    screen = console(stdout=True)
+    width = max(len(str(row.get("run", ""))) for row in rows)
     for row in rows:
         status = str(row.get("status", ""))
         took = f"{row['seconds']:.1f} s" if isinstance(row.get("seconds"), (int, float)) else ""
-        values = (row.get("run"), str(row.get("started", ""))[:19].replace("T", " "), took, row.get("target"))
-        words = (*values, row.get("trigger"), row.get("reason"))
-        table.add_row(Text(status, style=colours.get(status, "")), *(Text(str(word or "")) for word in words))
-    console(stdout=True).print(table)
+        started = str(row.get("started", ""))[:16].replace("T", " ") + " UTC"
+        words = f"{row.get('run', '')!s:{width}}  {started}  {took}".rstrip()
+        screen.print(Text.assemble((f"{status:<9}", colours.get(status, "")), "  ", words))
+        more = f"on {row.get('target')}, {row.get('trigger') or 'by hand'}. {row.get('reason') or ''}".rstrip()
+        if screen.is_terminal:
+            screen.print(Padding(Text(more, style="dim"), (0, 0, 0, 11)), soft_wrap=False)
+        else:
+            screen.print(Text(f"{'':11}{more}"))

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import yaml
 
-from dbt_flow.cli.first_files import dag_text, pre_commit, shown, workflow, write_new, write_schema
+from dbt_flow.cli.first_files import dag_text, ignore_what_runs_leave, pre_commit, shown, workflow, write_new, write_schema
 from dbt_flow.cli.terminal import Context
 from dbt_flow.errors import InputError, ProjectError
 from dbt_flow.settings import DBT_PROJECT_FILE, SETTINGS_FILE, find_root, metaflow_project
@@ -90,7 +90,9 @@ def _settings_and_dag(root: Path, project: Path, name: str, owner: str | None) -
         click.echo(f"kept {shown(folder)}: it has DAGs")
     else:
         keys = {"owner": owner or user(), "description": "All that dbt build would build", "select": "*"}
-        _wrote(folder / f"{name}.yaml", dag_text(keys) + '# trigger: {schedule: "0 6 * * *"}\n')
+        _wrote(folder / f"{name}.yaml", dag_text(keys) + 'trigger: none  # by hand; or {schedule: "0 6 * * *"}\n')
+    if ignored := ignore_what_runs_leave(root):
+        click.echo(f"added to {shown(root / '.gitignore')}: {', '.join(ignored)}")
     if write_schema(folder):
         click.echo(f"wrote {shown(folder)}/.schema.json")
 

@@ -43,8 +43,12 @@ def show(dag: Dag, found: Forecast, seen: Foreseen, waiting: Sequence[dict[str, 
     if plan.inlined:
         screen.print(_line("inlined", _few([node.name for node in plan.inlined], _NAMES)))
     screen.print()
-    for label, text in facts(dag, found, seen, waiting):
-        screen.print(_line(label, text))
+    told = list(facts(dag, found, seen, waiting))
+    if screen.is_terminal:
+        screen.print(_folded(told), soft_wrap=False)
+    else:
+        for label, text in told:
+            screen.print(_line(label, text))
     for warning in seen.warnings:
         screen.print(Text(f"warning: {warning}", style="yellow"))
     if steps:
@@ -185,6 +189,19 @@ def _line(label: str, text: str) -> Any:
     from rich.text import Text
 
     return Text.assemble((f"{label:<14} ", "dim"), text)
+
+
+def _folded(told: Iterable[tuple[str, str]]) -> Any:
+    """The same lines, each folded beside its label."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column(style="dim", min_width=14, no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in told:
+        grid.add_row(label, Text(text))
+    return grid
 
 
 def _steps(found: Forecast) -> Any:

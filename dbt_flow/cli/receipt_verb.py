@@ -59,10 +59,11 @@ def _show(receipt: Receipt) -> None:
     width = max((len(item["name"]) for item in (*tables, *receipt["inputs"])), default=0)
     for item in tables:
         rows = "" if item["rows"] is None else f"{item['rows']:,}"
-        click.echo(f"{'table':9} {item['name']:{width}}  {item['status']:8} {rows:>12}  {_built(item)}")
+        click.echo(f"{'table':9} {item['name']:{width}}  {item['status']:8} {rows:>12}  {_built(item, receipt)}")
     for item in receipt["inputs"]:
-        click.echo(f"{'read':9} {item['name']:{width}}  {'':8} {'':>12}  {_built(item)}")
+        click.echo(f"{'read':9} {item['name']:{width}}  {'':8} {'':>12}  {_built(item, receipt)}")
 
 
-def _built(item: Receipt) -> str:
-    return f"built {str(item['built'] or '')[:19].replace('T', ' ')} by {item['built_in']}"
+def _built(item: Receipt, receipt: Receipt) -> str:
+    by = "" if item["built_in"] == receipt["run"] else f" by {item['built_in']}"
+    return f"built {str(item['built'] or '')[:19].replace('T', ' ')}{by}"

@@ -77,7 +77,8 @@ def test_a_wrong_parameter_is_one_clear_message(shop: Shop, words: tuple[str, ..
     bare = shop.start(*shop.metaflow("dated", "run", *words)).end()
     assert bare.code != 0
     said = bare.stdout + bare.stderr
-    assert "Traceback" not in said, said
+    # Metaflow's own archive, which nobody closes, may complain while Python 3.13 ends.
+    assert "Traceback" not in said.partition("Exception ignored in: <gzip")[0], said
     assert words[1] in said or words[0] in said
 
 

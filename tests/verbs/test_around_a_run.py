@@ -68,6 +68,9 @@ def test_resolved_says_where_each_value_comes_from(shop: Shop) -> None:
 
 def test_history_and_list_tell_of_the_run(shop: Shop, failed: dict[str, Any]) -> None:
     rows = asked(shop, "history", "shop", "--json").json["runs"]
+    lines = asked(shop, "history", "shop").stdout.splitlines()
+    assert lines[0].startswith(f"failed     {rows[0]['run']}  {rows[0]['started'][:16].replace('T', ' ')} UTC")
+    assert rows[0]["reason"] in lines[1], "what happened stands on one line of its own, whatever the width"
     told = next(row for row in rows if row["run"] == failed["run"])
     assert {"run", "status", "started", "seconds", "trigger"} <= set(told)
     assert (told["status"], told["trigger"]) == ("failed", "by hand")

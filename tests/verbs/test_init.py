@@ -150,3 +150,22 @@ def test_the_workflow_says_what_this_version_understands(here: Path) -> None:
     hooks = yaml.safe_load((here / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
     assert hooks[0]["entry"] == "dbt-flow --root data/store validate"
     assert hooks[0]["files"] == r"^(data/store/dags/|data/store/dbt_flow\.yml$)"
+
+
+def test_what_runs_leave_is_kept_out_of_git_and_the_first_dag_has_no_finding(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = chain(here / "store", "a")
+    (here / ".git").mkdir()
+    (project / ".gitignore").write_text("target/\n.metaflow", encoding="utf-8")
+    assert main(["init", "--project-dir", str(project)]) == 0
+    root = project if (project / "dbt_flow.yml").exists() else here
+    ignored = root / ".gitignore"
+    said = ignored.read_text(encoding="utf-8")
+    assert {".metaflow", ".*.duckdb.lock", ".*.duckdb.holder"} <= {line.strip("/") for line in said.splitlines()}
+    assert "added to" in capsys.readouterr().out
+    dag = (root / "dags" / "shop.yaml").read_text(encoding="utf-8")
+    assert "trigger: none" in dag, "lint would ask for one"
+    assert main(["init", "--project-dir", str(project)]) == 0
+    assert ignored.read_text(encoding="utf-8") == said
+    assert "added to" not in capsys.readouterr().out
