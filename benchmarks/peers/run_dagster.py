@@ -1,4 +1,8 @@
-"""dagster-dbt, assets of a project materialized in this process: ``run_dagster.py FOLDER [SELECT]``."""
+"""dagster-dbt, assets of a project materialized in this process: ``run_dagster.py FOLDER SELECT``.
+
+Counted: imports, the assets made from the manifest, one ``dbt build`` beside this process, and its events as Dagster's. Not
+counted, as Dagster's docs have it made once, when a project is deployed: the manifest.
+"""
 
 import os
 import sys
@@ -10,7 +14,8 @@ from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it starts dbt by name
 folder, select = Path(sys.argv[1]), sys.argv[2]
 project = DbtProject(project_dir=folder, profiles_dir=folder)
-project.preparer.prepare(project)
+if not project.manifest_path.exists():
+    project.preparer.prepare(project)
 
 
 @dbt_assets(manifest=project.manifest_path, select=select or "fqn:*")
