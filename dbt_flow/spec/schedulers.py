@@ -101,15 +101,29 @@ def refused_by(dag: Dag, scheduler: str, *, bare: bool = False) -> list[DbtFlowE
     elif by_first_step(dag) and dag.isolate and (start.within or start.at_latest):
         what = "within and at_latest together with isolate: a run of several steps cannot end in its first"
         refuse("trigger.within" if start.within else "trigger.at_latest", what, f"delete isolate, {serve}")
-    elif bare and (by_first_step(dag) or len(start.schedule) > 1):
-        what = "this by Metaflow's command alone: it takes several schedules for none, and several triggers for all of them"
-        refuse(f"trigger.{start.kind}", what, "deploy it with dbt-flow deploy apply --to argo")
+    elif bare:
+        _refuse_what_is_added(dag, refuse)
     skips = start.kind != "none" and (dag.overlap or dag.default_overlap) == "skip"
     if skips and dag.isolate and (not argo or start.kind != "schedule"):
         refuse("overlap", "overlap: skip, and with isolate we cannot do it ourselves", f"delete isolate, {serve}")
     if not argo and dag.overlap == "queue" and start.schedule:
         refuse("overlap", "overlap: queue", f"write overlap: skip, {serve}")
     return found
+
+
+def _refuse_what_is_added(dag: Dag, refuse: Callable[[str, str, str], None]) -> None:
+    """What ``dbt-flow deploy`` adds on Argo, and Metaflow's own command has no words for."""
+    start = dag.trigger
+    keys = {
+        "schedule": "several schedules" if len(start.schedule) > 1 else "",
+        "after.any": "any" if start.after and len(start.after.any) > 1 else "",
+        "within": "within" if start.within else "",
+        "at_latest": "at_latest" if start.at_latest else "",
+    }
+    for key, what in keys.items():
+        if what:
+            hint = "deploy it with dbt-flow deploy apply --to argo"
+            refuse(f"trigger.{key}", f"{what} when Metaflow's own command deploys it", hint)
 
 
 def _refuse_waiting(dag: Dag, refuse: Callable[[str, str, str], None], hint: str) -> None:

@@ -172,7 +172,7 @@ def test_when_the_first_step_decides_and_when_it_looks_at_the_clock(
     assert by_first_step(chosen) == (crons is not None)
     assert clock_of(chosen) == (crons or ())
     bare = refused_by(chosen, "argo-workflows", bare=True)
-    assert [error.code for error in bare] == (["not-on-scheduler"] if crons is not None else [])
+    assert bool(bare) == (crons is not None) and {error.code for error in bare} <= {"not-on-scheduler"}
     assert all("dbt-flow deploy" in str(error.hint) for error in bare)
 
 

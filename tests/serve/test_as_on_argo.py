@@ -104,7 +104,7 @@ def test_dags(stand: Stand) -> None:
         ('{schedule: ["0 6 * * *", "0 9 * * *"]}', "dags/three.yaml:3:21: Argo Workflows cannot express several schedules"),
     ],
 )
-def test_what_argo_cannot_express_is_refused_with_its_line(stand: Stand, trigger: str, what: str) -> None:
+def test_what_metaflows_own_command_would_lose_is_refused_with_its_line(stand: Stand, trigger: str, what: str) -> None:
     stand.dag("one", "none")
     stand.dag("two", "none")
     stand.dag("three", trigger)
