@@ -149,6 +149,7 @@ def _agreed(phase: Any, yes: bool) -> Callable[[Any], None]:
     """What is asked before anything is removed."""
 
     def agreed(plan: Any) -> None:
+        phase.expect(len(plan.changes))
         names = [action.name for action in plan.of("remove")]
         if names and not yes:
             phase.ask(f"remove {', '.join(names)} from {plan.scheduler}, {plan.space.name}?")

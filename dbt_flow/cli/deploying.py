@@ -29,6 +29,7 @@ class Progress:
     def __init__(self, status: Any) -> None:
         self._status = status
         self._last = ""
+        self._ended = self._of = 0
 
     def __call__(self, text: str) -> None:
         """What goes on now."""
@@ -38,11 +39,16 @@ class Progress:
             click.echo(text, err=True)
         self._last = text
 
+    def expect(self, flows: int) -> None:
+        """So many flows will be told."""
+        self._of = flows
+
     def told(self, done: Done) -> None:
         """One flow has ended, well or not."""
         action = done.action
+        self._ended += 1
         if done.error is None:
-            click.echo(f"{_DONE[action.action]} {action.name}", err=True)
+            click.echo(f"{_DONE[action.action]} {action.name} ({self._ended} of {self._of})", err=True)
         else:
             report([done.error])
 

@@ -36,6 +36,11 @@ def digest(*values: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 flow``, ``2 flows``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def family_of(flow: str) -> tuple[str, int]:
     """The flow without its version, and the version: ``CarrierRiskV2`` is ``CarrierRisk``, 2."""
     found = _VERSIONED.match(flow)

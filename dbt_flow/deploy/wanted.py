@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dbt_flow import __version__
-from dbt_flow.deploy.nouns import OWN_CODE, Input, Wanted, digest
+from dbt_flow.deploy.nouns import OWN_CODE, Input, Wanted, counted, digest
 from dbt_flow.deploy.own_code import own_code
 from dbt_flow.errors import DbtFlowError, InputError, Place
 from dbt_flow.launch import read_flow
@@ -51,7 +51,7 @@ def everything(
         for one, nodes in _with_nodes(prepared)
     ]
     if settings.flows:
-        phase(f"reading {len(settings.flows)} ML flows")
+        phase(f"reading {counted(len(settings.flows), 'ML flow')}")
     with ThreadPoolExecutor(2) as pool:
         for file, read in zip(settings.flows, pool.map(lambda file: _read(file, settings), settings.flows), strict=True):
             if isinstance(read, DbtFlowError):

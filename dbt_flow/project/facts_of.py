@@ -40,6 +40,7 @@ class _Reader:
         self.all = {node.unique_id: node for node in contents.everything(parsed.manifest)}
         self.parents = {key: contents.parents(node) for key, node in self.all.items()}
         self.position = parsed.position
+        self.exposures = {key for key, node in self.all.items() if contents.resource_type(node) == "exposure"}
         self.groups = {group.name: group for group in parsed.manifest.groups.values()}
         self.code = CodeReader(parsed.manifest, parsed.target.adapter)
 
@@ -59,8 +60,7 @@ class _Reader:
             found.add(key)
             if self.inlined(key):
                 waiting += self.parents[key]
-        exposures = (key for key, node in self.all.items() if contents.resource_type(node) == "exposure" and key not in inside)
-        found.update(key for key in exposures if inside.intersection(self.parents[key]))
+        found.update(key for key in self.exposures - inside if inside.intersection(self.parents[key]))
         return sorted(found)
 
     def node(self, key: str) -> Node:

@@ -22,7 +22,7 @@ import urllib3
 
 from dbt_flow.deploy.creating import create
 from dbt_flow.deploy.expressible import refused
-from dbt_flow.deploy.nouns import Seen, Space, Wanted, digest, marks_of
+from dbt_flow.deploy.nouns import Seen, Space, Wanted, counted, digest, marks_of
 from dbt_flow.deploy.schedulers import Phase
 from dbt_flow.deploy.schedulers.argo_specs import clock_workflow, cron_policy, each_event, template_policy, too_many_crons
 from dbt_flow.deploy.surroundings import (
@@ -101,7 +101,7 @@ class ArgoScheduler:
             name = template["metadata"]["name"]
             one = self._seen(template, crons.get(name), sensors.get(_sensor_name(name)))
             found[one.flow] = one
-        phase(f"{len(found)} flows are there")
+        phase(f"there: {counted(len(found), 'flow')}")
         return found
 
     def put(self, wanted: Wanted, space: Space, before: Seen | None, phase: Phase) -> Seen:

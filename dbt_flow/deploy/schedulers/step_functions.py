@@ -19,7 +19,7 @@ from metaflow.plugins.aws.step_functions.event_bridge_client import format as ru
 
 from dbt_flow.deploy.creating import create
 from dbt_flow.deploy.expressible import refused
-from dbt_flow.deploy.nouns import Seen, Space, Wanted, digest, marks_of
+from dbt_flow.deploy.nouns import Seen, Space, Wanted, counted, digest, marks_of
 from dbt_flow.deploy.schedulers import Phase
 from dbt_flow.deploy.surroundings import (
     carrying_problems,
@@ -88,7 +88,7 @@ class StepFunctionsScheduler:
         ours = f"{prefix}_{space.project}" if prefix else space.project
         # A name of another project is left alone unread; one without a dot may be an ML flow's without a project.
         near = [m for m in machines if m["name"].startswith(f"{ours}.") or (space.branch is None and "." not in m["name"])]
-        phase(f"reading {len(near)} state machines")
+        phase(f"reading {counted(len(near), 'state machine')}")
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             seen = pool.map(lambda machine: self._look(machine["name"], machine["stateMachineArn"], space), near)
             return {one.flow: one for one in seen if one is not None}
