@@ -100,16 +100,18 @@ def test_what_could_mean_several_is_asked(tmp_path: Path, names: tuple[str, ...]
     assert told in str(caught.value)
 
 
-def plan(*kinds: str) -> Plan:
+def plan(*kinds: str, adapter: str = "snowflake") -> Plan:
     nodes = tuple(Node(f"model.x.{kind}", "model", kind, "x", "m.sql", materialized=kind) for kind in kinds)
     nodes += (Node("test.x.t", "test", "t", "x", "m.yml"),)
-    return Plan("x", "x", "dev", "postgres", nodes, (), (), ())
+    return Plan("x", "x", "dev", adapter, nodes, (), (), ())
 
 
 def test_chunks_run_side_by_side_only_where_none_replaces_what_another_reads() -> None:
     assert hindrance(plan("incremental"), None, with_parameters=True) == ""
     assert hindrance(plan("incremental", "view"), None, with_parameters=False) == ""
     assert "view" in hindrance(plan("incremental", "view"), None, with_parameters=True)
+    assert hindrance(plan("incremental", adapter="postgres"), None, with_parameters=True) == ""
+    assert "view" in hindrance(plan("incremental", "view", adapter="postgres"), None, with_parameters=False)
     assert "table" in hindrance(plan("incremental", "table"), None, with_parameters=False)
     assert "holds x.duckdb" in hindrance(plan("incremental"), "/data/x.duckdb", with_parameters=False)
 
