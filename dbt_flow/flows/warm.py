@@ -77,16 +77,11 @@ def leave_after(work: Callable[[], object]) -> NoReturn:
         work()
     except SystemExit as left:
         code = left.code
-    leave(code if isinstance(code, int) else int(code is not None))
-
-
-def leave(code: int = 0) -> NoReturn:
-    """Leave the process at once, with everything said."""
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    os._exit(code)
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 # ---- the launcher

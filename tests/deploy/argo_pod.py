@@ -78,9 +78,7 @@ class Pods:
     def template(self, flow: str) -> str:
         return f"shop.prod.{flow.lower()}"
 
-    def start(
-        self, dag: str, *events: Mapping[str, Any], python: tuple[str, ...] = (), emits: bool = False, step: str = "end"
-    ) -> Pod:
+    def start(self, dag: str, *events: Mapping[str, Any], python: tuple[str, ...] = (), emits: bool = False) -> Pod:
         """The first pod of a workflow, for events that Argo hands over.
 
         :param emits: with Metaflow's own decorator for Argo, which sends the event of the flow's end; a task that ends well
@@ -103,7 +101,7 @@ class Pods:
         flow_words = (interpreter, *python, file, *flags)
         begin = self.shop.start(*flow_words, "init", "--run-id", run, "--task-id", "1", env=env).end(300)
         assert begin.code == 0, begin.stderr
-        words = ("step", step, "--run-id", run, "--task-id", "2", "--input-paths", f"{run}/_parameters/1")
+        words = ("step", "end", "--run-id", run, "--task-id", "2", "--input-paths", f"{run}/_parameters/1")
         line = (*flow_words, *(internal if emits else ()), *words)
         return Pod(self, dag, f"{flow}/{run}", self.shop.start(*line, env=env))
 
@@ -152,6 +150,12 @@ def ended(run: str, ago: float = 0.0) -> dict[str, Any]:
         "run_id": number,
         "flow_name": flow,
     }
+
+
+def attempts_ok(folder: Path, run: str) -> list[str]:
+    """What Metaflow has noted of the last steps of a run, by the beginning of its id: whether its attempt was good."""
+    found = folder.glob(f".metaflow/*/{run}*/end/*/_meta/sysmeta_attempt_ok_*.json")
+    return [str(json.loads(file.read_text())["value"]) for file in sorted(found)]
 
 
 def with_flows(root: Path, *names: str) -> None:
