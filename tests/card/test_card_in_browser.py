@@ -133,6 +133,13 @@ def test_a_command_is_copied(show) -> None:
 def test_nothing_overflows_a_phone(name: str, show) -> None:
     page = show(name, 390)
     assert page.run("document.documentElement.scrollWidth") <= 390
+    wide = "[...document.querySelectorAll('[data-table]')].filter(t => t.scrollWidth > t.parentElement.clientWidth).length"
+    assert page.run(wide) == 0, "a table's rows are blocks there"
+    if name == "failing":
+        rows = page.run(
+            "[...document.querySelectorAll('#models tbody td')].map(td => getComputedStyle(td, '::before').content).join()"
+        )
+        assert "Time" in rows, "each value bears its column's title"
 
 
 def test_a_live_card_tells_who_listens_what_is_new(show) -> None:

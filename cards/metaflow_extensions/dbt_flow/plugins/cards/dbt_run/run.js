@@ -104,6 +104,15 @@
     return td;
   }
 
+  /* On a phone a row is a block of its own, and each value bears its column's title. */
+  function labelled(column, value) {
+    var td = cell(column, value);
+    td.setAttribute("data-label", column.title);
+    td.classList.add("k-" + column.kind);
+    if (value === null || value === undefined || value === "") td.classList.add("k-none");
+    return td;
+  }
+
   function table(id) {
     var element = document.querySelector('table[data-table="' + id + '"]');
     if (!element) return;
@@ -122,7 +131,7 @@
       var part = document.createDocumentFragment();
       shown.slice(filled, filled + number).forEach(function (at) {
         var tr = make("tr");
-        columns.forEach(function (column) { tr.appendChild(cell(column, rows[at][column.at])); });
+        columns.forEach(function (column) { tr.appendChild(labelled(column, rows[at][column.at])); });
         part.appendChild(tr);
       });
       body.appendChild(part);
