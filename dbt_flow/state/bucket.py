@@ -34,6 +34,14 @@ _DELETED_AT_ONCE = 1000
 T = TypeVar("T")
 
 
+class _BrokenOffError(Exception):
+    """A body that ended too early, or came too slowly: botocore asks again for an answer, not for the rest of one."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class BucketStore:
     """A store in ``s3://bucket/prefix``. It may be used by many threads."""
 
@@ -134,7 +142,17 @@ class BucketStore:
         """An object's bytes; None when there is none. A body that breaks off is asked for again."""
 
         def read(s3: Any) -> bytes:
-            return bytes(s3.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].read())
+            body = s3.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"]
+            boto: Any = import_module("botocore.exceptions")
+            try:
+                return bytes(body.read())
+            except (
+                boto.IncompleteReadError,
+                boto.ReadTimeoutError,
+                boto.ResponseStreamingError,
+                boto.FlexibleChecksumError,
+            ) as error:
+                raise _BrokenOffError(error) from error
 
         found: bytes | None = self._asked(f"read {key}", read, {"NoSuchKey": None, "404": None})
         return found
@@ -203,13 +221,8 @@ class BucketStore:
         for _ in range(_BODIES):
             try:
                 return ask(self._client)
-            except (
-                boto.IncompleteReadError,
-                boto.ReadTimeoutError,
-                boto.ResponseStreamingError,
-                boto.FlexibleChecksumError,
-            ) as error:
-                broken = error
+            except _BrokenOffError as error:
+                broken = error.error
             except boto.ClientError as error:
                 code = str(error.response.get("Error", {}).get("Code", ""))
                 if answers and code in answers:

@@ -14,7 +14,10 @@ DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access 
 EXPIRED = b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 
 Mood = Callable[[str, str], str | None]
-"""For a method and a path: ``500``, ``half`` (of a body), ``written`` (done, then 500), ``denied``, ``expired``, or None."""
+"""For a method and a path: what goes wrong, or None.
+
+``500``; ``half`` of a body; ``written``, and then 500; ``denied``; ``expired``; ``slow``, no answer at all.
+"""
 
 
 class RudeS3:
@@ -24,6 +27,8 @@ class RudeS3:
         self.mood: Mood = lambda method, path: None
         self.asked: list[tuple[str, str]] = []
         self.url = ""
+        self.over = threading.Event()
+        """Set when nobody waits any more for an answer that is slow."""
 
     def once(self, mood: str, method: str) -> None:
         """For the next request of that method."""
@@ -43,6 +48,10 @@ def rude_s3(behind: str) -> Iterator[RudeS3]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             rude.asked.append((self.command, self.path))
             mood = rude.mood(self.command, self.path)
+            if mood == "slow":
+                rude.over.wait(60)
+                self.close_connection = True
+                return
             if mood in ("500", "denied", "expired"):
                 status = {"500": 503, "denied": 403, "expired": 400}[mood]
                 self.send({"500": SLOW_DOWN, "denied": DENIED, "expired": EXPIRED}[mood], status, {})
@@ -88,6 +97,7 @@ def rude_s3(behind: str) -> Iterator[RudeS3]:
     try:
         yield rude
     finally:
+        rude.over.set()
         server.shutdown()
         server.server_close()
         thread.join(10)

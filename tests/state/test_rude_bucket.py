@@ -13,6 +13,7 @@ from rude_s3 import RudeS3, rude_s3
 from servers.moto import BUCKET, Moto, moto_server
 
 from dbt_flow.errors import StateError
+from dbt_flow.state import bucket
 from dbt_flow.state.bucket import BucketStore
 from dbt_flow.state.store import FolderStore, read_lines
 
@@ -66,6 +67,24 @@ def test_trouble_that_stays_is_one_error_and_nothing_is_half_written(store: Buck
     assert caught.value.hint
     assert len([1 for method, _ in rude.asked if method == "PUT"]) <= 5, "within bounds"
     assert aws.objects(store.prefix)[f"{store.prefix}plan.json"] == b"old"
+
+
+def test_an_answer_that_does_not_come_is_waited_for_within_bounds(
+    store: BucketStore, rude: RudeS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("plan.json", b"{}")
+    monkeypatch.setattr(bucket, "_ANSWER_WITHIN", 0.3)
+    impatient = BucketStore(store.url, store.local)
+    left = ["slow"]
+    rude.mood = lambda method, path: left.pop() if left else None
+    assert impatient.get("plan.json") == b"{}", "once is nobody's business"
+    rude.asked.clear()
+    rude.mood = lambda method, path: "slow"
+    with pytest.raises(StateError) as caught:
+        impatient.get("plan.json")
+    assert caught.value.code == "state-unreachable"
+    assert "S3 does not answer: Read timeout" in caught.value.message and "plan.json" in caught.value.message
+    assert len(rude.asked) == 3, "as often as AWS_MAX_ATTEMPTS says"
 
 
 def test_a_body_that_always_breaks_off_is_one_error(store: BucketStore, rude: RudeS3) -> None:
