@@ -39,13 +39,14 @@ METRIC_KEYS: Mapping[str, str] = {
 LINK_KEYS: Mapping[str, str] = {
     "card": "where cards are served, as in https://cards.example/{target}/{dag}/{run}/card.html",
     "metaflow": "where Metaflow's UI is, as in https://metaflow.example/{flow}/{run}",
+    "query": "where a query of Snowflake's is shown, as in https://snow.example/{query} [Snowsight]",
 }
 REMOTE_KEYS: Mapping[str, str] = {
     "image": "the container image of steps that run on Kubernetes or AWS Batch",
     "secrets": "secrets that set variables in a task, as Metaflow's @secrets takes them",
     "variables": "variables of the launching process that a task gets, none of them a secret",
 }
-LINK_FIELDS = ("project", "target", "dag", "flow", "run")
+LINK_FIELDS = ("project", "target", "dag", "flow", "run")  # of links.query also {query}, which it must have
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}\Z")
 _ROUTING_KEY = re.compile(r"[0-9A-Za-z]{32}\Z")
@@ -241,11 +242,12 @@ class _Reader:
             link = self.text(said, key, ("links",))
             if link is None:
                 continue
-            fields = _fields(link)
-            wrong = None if fields is None else next((name for name in fields if name not in LINK_FIELDS), None)
-            if not link.startswith(("https://", "http://")) or fields is None or wrong is not None:
+            fields, known = _fields(link), (*LINK_FIELDS, *(["query"] if key == "query" else []))
+            wrong = None if fields is None else next((name for name in fields if name not in known), None)
+            lacks = key == "query" and "query" not in (fields or ())
+            if not link.startswith(("https://", "http://")) or fields is None or wrong is not None or lacks:
                 message = f"links.{key} is {show(link)}" + (f": there is no field {{{wrong}}}" if wrong is not None else "")
-                hint = f"an http address with any of {', '.join(f'{{{name}}}' for name in LINK_FIELDS)}"
+                hint = f"an http address with {'{query}, and ' * lacks}any of {', '.join(f'{{{name}}}' for name in known)}"
                 self.refuse("bad-value", message, ("links", key), hint)
                 continue
             found[key] = link

@@ -42,7 +42,7 @@ KEYS: Mapping[str, str] = {
     "owners": "the teams, each with how to reach it: email, slack, pagerduty",
     "alerts": "where pages and messages go, and known bad tests",
     "metrics": "where metrics go; Datadog's own variables decide without it",
-    "links": "where cards and Metaflow's UI are served",
+    "links": "where cards, Metaflow's UI and queries are shown",
     "sample_rows": "how many failing rows a card may show [0]",
     "remote": "what runs on other machines need: image, secrets, variables",
     "lint": "findings of dbt-flow lint that are meant everywhere: ignore: {CODE: REASON}",

@@ -80,7 +80,7 @@ class _Look:
         return {str(row["unique_id"]): row for row in rows or () if isinstance(row, Mapping) and "unique_id" in row}
 
     def links(self) -> dict[str, str]:
-        return {kind: link for kind in self.rules.links if (link := self.rules.link(kind, self.result))}
+        return {kind: link for kind in ("card", "metaflow") if (link := self.rules.link(kind, self.result))}
 
     def quarantined(self) -> dict[str, Mapping[str, str]]:
         nodes = ((node, self.plan.by_id.get(node.id) if self.plan else None) for node in self.result.nodes if not node.good)

@@ -21,6 +21,7 @@ from dbt_flow.project.place import DbtProject
 from dbt_flow.project.refusals import refusal
 from dbt_flow.project.seams.contents import unpacked
 from dbt_flow.records import NodeResult
+from dbt_flow.report.rules import Rules
 from dbt_flow.run.engine import Build, Engine, Outcome
 from dbt_flow.run.hooks import Hooks
 from dbt_flow.run.lock import database_lock
@@ -102,6 +103,7 @@ def _order(call: Call, hooks: Hooks, target_path: Path) -> Build:
         edges=tuple((above, node) for node in call.nodes for above in waits[node]),
         hooks=hooks,
         label={"dag": step.job.dag.name, "run": f"{step.task.flow}/{step.task.run}", "step": step.step.name},
+        query_page=Rules.from_dict(step.job.telling).query_page(step.shape.target, step.task.flow, step.task.run),
     )
 
 

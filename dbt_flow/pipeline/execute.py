@@ -30,6 +30,7 @@ from dbt_flow.plan.planned import Decision, Plan
 from dbt_flow.plan.reuse import withheld
 from dbt_flow.project.refusals import refusal
 from dbt_flow.records import SKIPPED, SUCCESS, NodeResult
+from dbt_flow.report.rules import Rules
 from dbt_flow.run.engine import Build, Engine, Outcome
 from dbt_flow.run.hooks import Hooks
 from dbt_flow.run.lock import database_lock
@@ -187,6 +188,7 @@ class _Whole(Attempt[Told]):
             graph=parsed.graph,
             ranks=longest_first(job.store, prepared.plan),
             label={"dag": job.dag.name, "run": self._pathspec},
+            query_page=Rules.from_dict(job.telling).query_page(prepared.plan.target, self.task.flow, self.task.run),
         )
 
     def _ended(self, prepared: Prepared, outcome: Outcome) -> Ending:

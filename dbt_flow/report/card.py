@@ -21,7 +21,7 @@ from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.failures import Failures
 from dbt_flow.report.headline import headline
 from dbt_flow.report.shorter import shorter
-from dbt_flow.report.tables import name, tables, warnings
+from dbt_flow.report.tables import name, query_page, tables, warnings
 from dbt_flow.report.timeline import critical_path, spans, timeline
 from dbt_flow.report.words import clean, moment, one_line, swept, usual_seconds
 
@@ -62,6 +62,7 @@ def card_document(plan: Plan | None, result: RunResult, extra: CardExtra | None 
         "versions": {one_line(key, 40): one_line(text, 60) for key, text in result.versions.items()},
         "graph": None,
         "timeline": None,
+        "query_page": query_page(results),
         **tables(plan, by_id, extra),
     }
     if plan:

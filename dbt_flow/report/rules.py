@@ -69,6 +69,11 @@ class Rules(Record):
         number = result.run.rpartition("/")[2]
         return pattern.format(project=self.project, target=result.target, dag=result.dag, flow=result.flow, run=number)
 
+    def query_page(self, target: str, flow: str, run: str) -> str:
+        """Where a query of the run is shown, with ``{query}`` for its id; empty where nobody says."""
+        told = {"project": self.project, "target": target, "dag": self.dag, "flow": flow, "run": run}
+        return self.links.get("query", "").format(**told, query="{query}")
+
 
 def rules_of(settings: Settings, dag: Dag) -> Rules:
     """What is said of ``dag``."""

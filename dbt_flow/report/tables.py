@@ -27,8 +27,8 @@ def name(plan: Plan | None, node_id: str) -> str:
 def tables(plan: Plan | None, by_id: Mapping[str, NodeResult], extra: CardExtra) -> dict[str, Any]:
     """The rows of the three tables.
 
-    A model is [name, type, materialization, status, seconds, usual seconds, rows, usual rows, tests, reason], a test
-    [name, status, failing rows, severity, tested, seconds, reason], a source
+    A model is [name, type, materialization, status, seconds, usual seconds, rows, usual rows, tests, reason, query], a
+    test [name, status, failing rows, severity, tested, seconds, reason, query], a source
     [name, status, last loaded, age in seconds, rows, rows in the last good run, owner, description].
     """
     if plan is None:
@@ -41,21 +41,31 @@ def tables(plan: Plan | None, by_id: Mapping[str, NodeResult], extra: CardExtra)
     for node in plan.nodes:
         result = by_id.get(node.id) or NodeResult(id=node.id, status="waiting")
         seconds = round(result.seconds, 3) if result.finished or result.seconds else None
-        reason = _reason(plan, result, room)
+        last = [_reason(plan, result, room), one_line((result.query or {}).get("id", ""), 80)]
         if node.is_test:
             tested[node.tests or ""][result.status] += 1
             about = name(plan, node.tests) if node.tests else ""
             severity = node.severity or ""
-            tests.append([one_line(node.name, 200), result.status, result.failures, severity, about, seconds, reason])
+            tests.append([one_line(node.name, 200), result.status, result.failures, severity, about, seconds, *last])
         else:
             usual = [_usual_seconds(node, extra), result.rows, usual_rows(extra, node.id)]
             kind = [one_line(node.name, 200), node.type, node.materialized or "", result.status, seconds]
-            models.append([*kind, *usual, node.id, reason])
+            models.append([*kind, *usual, node.id, *last])
     for model in models:
         model[8] = ", ".join(f"{number} {status}" for status, number in sorted(tested[model[8]].items(), key=_bad_first))
     models.sort(key=lambda row: weight(row[3]))
     tests.sort(key=lambda row: weight(row[1]))
     return {"models": models, "tests": tests, "sources": _sources(plan, by_id, extra)}
+
+
+def query_page(results: Iterable[NodeResult]) -> str:
+    """Where a query of the run is shown, with ``{query}`` for its id; empty where no result knows."""
+    told = ((result.query or {}) for result in results)
+    known = ((str(query.get("link") or ""), str(query.get("id") or "")) for query in told)
+    found = next(((link, key) for link, key in known if key and key in link), None)
+    return (
+        one_line(found[0].replace(found[1], "{query}"), 500) if found and found[0].startswith(("https://", "http://")) else ""
+    )
 
 
 def _sources(plan: Plan, by_id: Mapping[str, NodeResult], extra: CardExtra) -> list[list[Any]]:

@@ -88,6 +88,8 @@ class Build:
     """For such a call: which hooks it runs. None: dbt runs them all."""
     label: Mapping[str, str] = field(default_factory=dict)
     """What the warehouse is told of each query: ``dag``, ``run``; see :mod:`.labels`."""
+    query_page: str = ""
+    """Where a query is shown, with ``{query}`` for its id; empty: where the warehouse itself shows it."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Engine:
             *order.selection,
             *(("--vars", json.dumps(dict(order.vars))) if order.vars else ()),
         ]
-        self._labels = Labels(order.label)
+        self._labels = Labels(order.label, order.query_page)
         self._tries = Tries(self.recorder.say, lambda: self.recorder.stopping, len(order.nodes))
         with _inside(order.folder), self._task_class(order):
             answer = dbtRunner(manifest=order.manifest, callbacks=[self._hear]).invoke(arguments)

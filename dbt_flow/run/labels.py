@@ -24,11 +24,15 @@ _LONGEST_TAG = 2000
 class Labels:
     """The labels of one call of dbt."""
 
-    def __init__(self, label: Mapping[str, str]) -> None:
-        """:param label: ``dag`` and ``run``; where there is one, ``step``."""
+    def __init__(self, label: Mapping[str, str], page: str = "") -> None:
+        """Take down what to write.
+
+        :param label: ``dag`` and ``run``; where there is one, ``step``.
+        :param page: where a query is shown, with ``{query}`` for its id; empty: in Snowsight.
+        """
         self._label = dict(label)
         self._facts: dict[str, Any] = {}
-        self._page = ""
+        self._page = page
         self._warehouses: dict[str, str] = {}
         self._own: frozenset[str] = frozenset()
         self._failed: dict[str, str] = {}
@@ -45,7 +49,7 @@ class Labels:
                 )
             return
         self._facts = {"warehouse": credentials.warehouse}
-        self._page = snowsight(str(credentials.account), str(credentials.host or ""))
+        self._page = self._page or snowsight(str(credentials.account), str(credentials.host or ""))
         configs = {node.unique_id: node.config for node in manifest.nodes.values()}
         self._warehouses = {
             key: str(own) for key, found in configs.items() if (own := found.get("snowflake_warehouse")) is not None

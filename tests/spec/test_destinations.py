@@ -20,7 +20,7 @@ alerts:
   quarantine:
     not_null_id: {until: 2026-12-31, owner: carriers, reason: known}
 metrics: {dogstatsd: "unix:///run/dsd.socket", env: prod, tags: [team:data], nodes: false}
-links: {card: "https://cards/{target}/{dag}/{run}"}
+links: {card: "https://cards/{target}/{dag}/{run}", query: "https://snow/{query}"}
 sample_rows: 5
 """
 
@@ -35,7 +35,7 @@ def test_all_of_it(root: Root) -> None:
     terms = Quarantine("not_null_id", "2026-12-31", "carriers", "known")
     assert said.alerts == Alerting("PD", None, ("HOOK_ALL",), "SLACK_BOT", None, "serve", (terms,))
     assert said.metrics == Metering(dogstatsd="unix:///run/dsd.socket", env="prod", tags=("team:data",), nodes=False)
-    assert said.links == {"card": "https://cards/{target}/{dag}/{run}"}
+    assert said.links == {"card": "https://cards/{target}/{dag}/{run}", "query": "https://snow/{query}"}
     assert said.sample_rows == 5
     assert read(root, "alerts: {datadog: {handle: '@x', site: datadoghq.eu}}\n").alerts.datadog == Monitors(
         handle="@x", site="datadoghq.eu"
@@ -62,6 +62,8 @@ def test_all_of_it(root: Root) -> None:
         ("links: {card: ftp://x}", "bad-value", 1, 15),
         ("links: {card: 'https://x/{nope}'}", "bad-value", 1, 15),
         ("links: {card: 'https://x/{'}", "bad-value", 1, 15),
+        ("links: {card: 'https://x/{query}'}", "bad-value", 1, 15),
+        ("links: {query: 'https://x/{run}'}", "bad-value", 1, 16),
         ("sample_rows: 1000", "bad-value", 1, 14),
         ("sample_rows: yes", "bad-value", 1, 14),
     ],

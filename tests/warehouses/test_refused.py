@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,14 @@ def test_postgresql_does_not_let_us_in(a_database: Callable[[], Database], tmp_p
         ("390100", "Incorrect username or password was specified.", "the login is refused"),
         ("390144", "JWT token is invalid.", "Snowflake does not know the key pair"),
         ("390318", "OAuth access token expired. [1172527951366]", "the login has expired"),
+        ("394400", "Programmatic access token is invalid.", "Snowflake does not know the token"),
+        ("394508", "Multi-factor authentication is required for this account.", "the login wants a second factor"),
+        ("390101", "User access disabled. Contact your local system administrator.", "the login is refused"),
+        (
+            "390420",
+            "Incoming request with IP/Token 10.1.2.3 is not allowed to access Snowflake. Contact your account administrator.",
+            "a network policy of the account keeps this machine out",
+        ),
         (
             "390189",
             "Role 'LOADER' specified in the connect string is not granted to this user.",
@@ -75,6 +84,26 @@ def test_snowflake_does_not_let_us_in(code: str, message: str, told: str, tmp_pa
         (
             "090073 (22000): Warehouse 'SMALL' cannot be resumed because resource monitor 'M' has exceeded its quota.",
             "the warehouse is suspended",
+        ),
+        (
+            "090105 (22000): Cannot perform CREATE SCHEMA. This session does not have a current database.",
+            "the database is not there, or the role cannot see it",
+        ),
+        (
+            "002003 (02000): SQL compilation error:\nDatabase 'FREIGHT' does not exist or not authorized.",
+            "the database is not there, or the role cannot see it",
+        ),
+        (
+            "002043 (02000): SQL compilation error:\nObject does not exist, or operation cannot be performed.",
+            "it is not there, or the role cannot see it",
+        ),
+        (
+            "000630 (57014): Statement reached its statement or warehouse timeout of 60 second(s) and was canceled.",
+            "the query took longer than Snowflake lets it",
+        ),
+        (
+            "290404: 404 Not Found: post https://acme-nope.snowflakecomputing.com:443/session/v1/login-request?request_id=1",
+            "there is no such account",
         ),
         ("003001 (42501): Insufficient privileges to operate on table 'ORDERS'", "a grant is missing"),
         ("002003 (02000): Schema 'SHOP.RAW' does not exist or not authorized.", "the role cannot see or use a schema"),
@@ -116,9 +145,9 @@ def test_a_role_that_may_not_read_what_it_needs(a_database: Callable[[], Databas
 def test_each_query_bears_dag_run_and_node(a_snow: Callable[[], Snow], fakesnow_port: int, tmp_path: Path) -> None:
     with gate(fakesnow_port) as passing:
         snow = a_snow()
-        shop = open_on(
-            snow, tmp_path / "shop", bad=(), dags={"few": {"select": "customers stg_customers slow"}}, port=passing.port
-        )
+        few = {"select": "customers stg_customers slow", "isolate": "slow"}
+        shop = open_on(snow, tmp_path / "shop", bad=(), dags={"few": few}, port=passing.port)
+        (shop.folder / "dbt_flow.yml").write_text("links: {query: 'https://snow.example/{target}/{query}'}\n")
         passing.refused["as id, (select"] = (
             "003001",
             "SQL access control error:\nInsufficient privileges to operate on table 'TOLD'",
@@ -127,14 +156,15 @@ def test_each_query_bears_dag_run_and_node(a_snow: Callable[[], Snow], fakesnow_
         shop.close()
     assert ran.code == 1, ran.stderr
     run = ran.json["run"]
-    tags = {tag for sql, tag in passing.seen if "stg_customers" in sql and sql.startswith("create or replace view")}
-    assert tags == {f'{{"dag":"few","run":"{run}","node":"model.shop.stg_customers"}}'}
+    [tag] = {tag for sql, tag in passing.seen if "stg_customers" in sql and sql.startswith("create or replace view")}
+    assert json.loads(tag).items() >= {"dag": "few", "run": run, "node": "model.shop.stg_customers"}.items()
     good, bad = ran.node("stg_customers"), ran.node("slow")
     assert good["query"]["warehouse"] == "SMALL"
-    assert good["query"]["tag"] in tags
+    assert good["query"]["tag"] == tag
     assert len(good["query"]["id"]) == 36
     assert bad["status"] == "error"
     assert bad["query"]["id"] == "01b2c3d4-0000-1111-2222-333344445555", "of a failed query the message tells it"
+    assert bad["query"]["link"] == f"https://snow.example/dev/{bad['query']['id']}"
     assert bad["reason"].startswith("a grant is missing: grant what the message names")
 
 
@@ -146,8 +176,9 @@ def test_the_card_leads_to_the_query_of_a_failure() -> None:
     failed = NodeResult(node.id, "error", message="no", query=query)
     result = RunResult("few", "Few", "Few/1", "failed", "one failed", "dev", "2026-11-21T06:00:00Z", nodes=(failed,))
     page = render(card_document(plan, result))
-    assert f'href="{link}"' in page
+    assert page.count(f'href="{link}"') == 2, "in the cause, and in the table of models"
     assert "on SMALL" in page
+    assert '"query_page":"https://app.snowflake.com/acme/main/#/compute/history/queries/{query}/detail"' in page
 
 
 def test_where_a_query_is_shown() -> None:

@@ -57,6 +57,7 @@ COLUMNS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("Usual rows", "number"),
         ("Tests", "summary"),
         ("Why", "long"),
+        ("Query", "query"),
     ),
     "tests": (
         ("Name", "name"),
@@ -66,6 +67,7 @@ COLUMNS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("Of", "text"),
         ("Time", "seconds"),
         ("Why", "long"),
+        ("Query", "query"),
     ),
     "sources": (
         ("Name", "name"),
@@ -103,7 +105,7 @@ def render_card(document: Mapping[str, Any] | None) -> str:
     absent = _absent(document)
     columns = _columns(document) if document and not absent else {}
     # Macros see globals alone.
-    page.globals["columns"] = columns
+    page.globals.update(columns=columns, query_page=(document or {}).get("query_page", ""))
     text = page.get_template("run.html").render(
         d=document if not absent else None,
         absent=absent,
@@ -133,6 +135,7 @@ def _for_script(document: Mapping[str, Any], columns: Mapping[str, Any]) -> dict
         "run": document["run"]["run"],
         "live": bool(document["live"]),
         "columns": columns,
+        "query_page": document.get("query_page", ""),
         "models": document["models"],
         "tests": document["tests"],
         "sources": document["sources"],
@@ -148,7 +151,7 @@ def _columns(document: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         table: [
             {"at": at, "title": title, "kind": kind}
             for at, (title, kind) in enumerate(columns)
-            if kind == "name" or any(row[at] not in (None, "") for row in document[table])
+            if kind == "name" or any(len(row) > at and row[at] not in (None, "") for row in document[table])
         ]
         for table, columns in COLUMNS.items()
     }

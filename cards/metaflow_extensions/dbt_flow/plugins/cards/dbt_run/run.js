@@ -100,7 +100,13 @@
     } else if (column.kind === "seconds") td = make("td", "num", seconds(value));
     else if (column.kind === "time") td = make("td", "c-text", moment(value));
     else if (column.kind === "number") td = make("td", "num", value === null ? "–" : value.toLocaleString("en"));
-    else td = make("td", "c-" + column.kind, value || "–");
+    else if (column.kind === "query" && value && /^https?:/.test(data.query_page)) {
+      td = make("td", "mono");
+      inside = make("a", "", value);
+      inside.href = data.query_page.replace("{query}", encodeURIComponent(value));
+      inside.rel = "noopener noreferrer";
+      td.appendChild(inside);
+    } else td = make("td", "c-" + column.kind, value || "–");
     return td;
   }
 
