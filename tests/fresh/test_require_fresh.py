@@ -15,6 +15,7 @@ from dbt_flow.errors import RunFailed
 from dbt_flow.pipeline import fresh
 from dbt_flow.pipeline.job import Job
 from dbt_flow.pipeline.prepare import prepare, target_folder
+from dbt_flow.project.source_ages import Looked
 from dbt_flow.records import utc_moment
 from dbt_flow.spec import Dag
 from dbt_flow.state.runs import RunRecord, RunRef
@@ -44,6 +45,12 @@ def test_fresh_enough_is_built_and_dbt_s_file_is_kept(shop: Shop) -> None:
     done = shop.start(sys.executable, "-m", "dbt_flow", *(("artifacts", ran.json["run"], "--to", str(to)))).end()
     assert done.code == 0, done.stderr
     assert sorted(file.name for file in to.iterdir()) == ["manifest.json", "run_results.json", "sources.json"]
+
+
+@pytest.mark.parametrize("status", ["error", "runtime error", "skipped", "", "a word of a newer dbt"])
+def test_what_dbt_could_not_tell_is_not_fresh(status: str) -> None:
+    assert not Looked("source.shop.raw.landed", "raw.landed", status).fresh
+    assert all(Looked("source.shop.raw.landed", "raw.landed", content).fresh for content in ("pass", "warn"))
 
 
 def test_a_run_that_skips_is_no_success(shop: Shop) -> None:

@@ -16,7 +16,7 @@ from stand import Stand, send, settle, settle_until_running
 from dbt_flow.records import RunResult, utc_text
 from dbt_flow.serve.claim import TAKEN
 from dbt_flow.serve.executor import CLAIM
-from dbt_flow.serve.watchman import LONG
+from dbt_flow.serve.watchman import LONG, WAITING_LONG
 from dbt_flow.state.begun import note_begun
 from dbt_flow.state.runs import RunRecord, RunRef, process_mark
 from dbt_flow.state.store import FolderStore
@@ -123,3 +123,16 @@ def test_a_run_that_does_not_end_is_told_once(stand: Stand) -> None:
     assert len(long) == 1 and "has been running for" in long[0]
     stand.let_go("endless")
     settle(runtime)
+
+
+def test_a_run_that_does_not_begin_is_told_once(stand: Stand) -> None:
+    stand.now = time.time()
+    stand.dag("waiting", "{event: go}")
+    runtime = stand.runtime()
+    runtime.executor.starting = False
+    send(runtime, "go")
+    for _ in range(4):
+        stand.now += WAITING_LONG * 0.4
+        runtime.turn(0)
+    told = [notice["text"] for notice in runtime.log.notices()]
+    assert told == ["waiting has been due for 72 min and has not started"]

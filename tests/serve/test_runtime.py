@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
+import psutil
 import pytest
 from stand import RUN, Stand, StandIn, send, settle, settle_until, settle_until_running
 
 from dbt_flow.errors import StateError
 from dbt_flow.serve.event import make
 from dbt_flow.serve.outcomes import End, events_of
+from dbt_flow.serve.starter import Command, Order
 
 
 def test_a_chain_of_four_from_one_event_sent_three_times(stand: Stand) -> None:
@@ -227,6 +230,25 @@ def test_what_cannot_be_started_is_given_up_and_told(stand: Stand) -> None:
         runtime.turn(0)
     (delivery,) = runtime.log.recent("one")
     assert (delivery.state, delivery.status) == ("done", "failed")
+
+
+class Leaving(StandIn):
+    """Its runs end and leave a process behind."""
+
+    def command(self, order: Order) -> Command:
+        command = super().command(order)
+        behind = 'sleep 600 & echo $! > "$0"; exec "$@"'
+        return replace(command, argv=["/bin/sh", "-c", behind, str(self.state / "left-behind"), *command.argv])
+
+
+def test_no_process_of_a_run_outlives_it(stand: Stand) -> None:
+    stand.dag("one", "{event: landed}")
+    runtime = stand.runtime(Leaving(stand.state))
+    send(runtime, "landed")
+    settle(runtime)
+    assert stand.ended() == {"one": 1}
+    left = int((stand.state / "left-behind").read_text())
+    settle_until(runtime, lambda: not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE)
 
 
 def test_the_disk_is_full(stand: Stand) -> None:
