@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from shop import Ran, Shop, Started
 
@@ -156,6 +158,11 @@ def attempts_ok(folder: Path, run: str) -> list[str]:
     """What Metaflow has noted of the last steps of a run, by the beginning of its id: whether its attempt was good."""
     found = folder.glob(f".metaflow/*/{run}*/end/*/_meta/sysmeta_attempt_ok_*.json")
     return [str(json.loads(file.read_text())["value"]) for file in sorted(found)]
+
+
+def far_from_now(zone: str = "UTC") -> str:
+    """A time of day that does not pass while a test runs."""
+    return "21:00" if 5 <= datetime.now(ZoneInfo(zone)).hour < 15 else "09:00"
 
 
 def with_flows(root: Path, *names: str) -> None:

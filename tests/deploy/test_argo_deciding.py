@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from argo_pod import clock, ended, variables, with_flows
+from argo_pod import clock, ended, far_from_now, variables, with_flows
 
 from dbt_flow.errors import StateError
 from dbt_flow.pipeline.attempt import Task
@@ -109,7 +109,7 @@ def test_an_event_of_a_run_that_was_not_good_is_none(tmp_path: Path) -> None:
 def test_too_far_apart_they_wait_for_each_other(tmp_path: Path) -> None:
     stand = Stand(tmp_path, "{after: [Fit, Score], within: 2h}", since=DAY)
     assert "waiting for Score" in stand.says("argo-1", ended("Fit/1", ago=3 * HOUR))
-    assert stand.says("argo-2", ended("Score/1")) == "waiting for Fit (the last one is 3 h 00 min old)"
+    assert stand.says("argo-2", ended("Score/1")).startswith("waiting for Fit (the last one is 3 h ")
     assert stand.says("argo-3", ended("Fit/2")) == "builds after Fit/2 and after Score/1"
 
 
@@ -158,11 +158,11 @@ def test_at_latest(tmp_path: Path, otherwise: str, says: str) -> None:
     assert verdict is not None and (verdict.builds, verdict.quiet) == (False, True)
     then = stand.says("argo-3", ended("Score/1"))
     held = "builds after Fit/1 and after Score/1"
-    assert then.startswith(held if otherwise == "hold" else "waiting for Fit (the last one is 45 min")
+    assert then.startswith(held if otherwise == "hold" else "waiting for Fit (the last one is ")
 
 
 def test_a_deadline_in_time_is_nothing_to_do(tmp_path: Path) -> None:
-    stand = Stand(tmp_path, '{after: Fit, at_latest: "07:00"}', since=1.0)
+    stand = Stand(tmp_path, f'{{after: Fit, at_latest: "{far_from_now()}"}}', since=1.0)
     assert stand.says("argo-1", ended("Fit/1")) == "builds after Fit/1"
     verdict = stand.turn("argo-2", clock())
     assert verdict is not None and (verdict.builds, verdict.quiet) == (False, True)
@@ -178,7 +178,7 @@ def test_the_first_turn_is_the_deployments_and_goes_with_it(tmp_path: Path) -> N
 
 
 def test_a_payload_that_says_little_and_one_that_says_nothing(tmp_path: Path) -> None:
-    stand = Stand(tmp_path, '{event: landed, at_latest: "07:00"}')
+    stand = Stand(tmp_path, f'{{event: landed, at_latest: "{far_from_now()}"}}', since=1.0)
     assert stand.says("argo-1", {"name": "landed", "timestamp": "soon"}) == "builds event landed"
     assert stand.says("argo-2", {"name": "landed", "timestamp": str(time.time())}) == "builds event landed"
     other = stand.turn("argo-3", {"name": "another"})

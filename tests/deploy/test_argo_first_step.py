@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from argo_pod import Pod, Pods, Webhook, attempts_ok, clock, ended, webhook, with_flows
+from argo_pod import Pod, Pods, Webhook, attempts_ok, clock, ended, far_from_now, webhook, with_flows
 from servers.moto import BUCKET, moto_server
 from shop import Shop, open_shop
 
@@ -18,12 +18,13 @@ from dbt_flow.spec import load_dag
 from dbt_flow.state.store import FolderStore
 
 DAY = 86_400.0
+AT = far_from_now()
 SECRET = "swordfish-of-the-harbour"
 FITTED = {"after": ["Fit", "Score"], "within": "2h"}
 DAGS: dict[str, dict[str, Any]] = {
     "fitted": {"select": "customers", "trigger": FITTED},
-    "late": {"select": "customers", "trigger": {"event": "landed", "at_latest": "07:00"}},
-    "later": {"select": "customers", "trigger": {"after": "Fit", "at_latest": "07:00", "otherwise": "run"}},
+    "late": {"select": "customers", "trigger": {"event": "landed", "at_latest": AT}},
+    "later": {"select": "customers", "trigger": {"after": "Fit", "at_latest": AT, "otherwise": "run"}},
 }
 
 
@@ -98,7 +99,7 @@ def test_two_workflows_at_once_build_once(pods: Pods) -> None:
 def test_hold_tells_the_owner_and_the_event_starts_it(pods: Pods) -> None:
     listens(pods.shop, "late", time.time() - 2 * DAY)
     held = pods.run("late", clock(), emits=True)
-    assert cancelled(held).startswith("held at 07:00: waiting for landed (nothing has come")
+    assert cancelled(held).startswith(f"held at {AT}: waiting for landed (nothing has come")
     quiet = pods.run("late", clock(), emits=True)
     assert quiet.code == 0 and pods.hook.names == []
     assert not list(pods.shop.state.glob(f"runs/*/*/{quiet.number}")), "that there was nothing to do is not worth a record"
@@ -113,7 +114,7 @@ def test_hold_tells_the_owner_and_the_event_starts_it(pods: Pods) -> None:
 def test_run_builds_without_it_and_says_so(pods: Pods) -> None:
     listens(pods.shop, "later", time.time() - 2 * DAY)
     late = pods.run("later", clock())
-    assert built(late) == "at 07:00 without Fit (nothing has come of it yet)"
+    assert built(late) == f"at {AT} without Fit (nothing has come of it yet)"
     assert pods.shop.kept(late.run, "receipt.json")["missing"] == ["Fit (nothing has come of it yet)"]
 
 
