@@ -26,7 +26,7 @@ def own_code() -> str:
     plugins = find_spec(_PLUGINS)
     folders = [Path(folder) for folder in (plugins.submodule_search_locations or () if plugins else ())]
     named = {file.relative_to(PACKAGE).as_posix(): file for file in reached(PACKAGE)}
-    for folder in folders:
+    for folder in reversed(folders):  # the first on the path wins
         named |= {f"{_PLUGINS}/{file.relative_to(folder).as_posix()}": file for file in _all_of(folder)}
     return digest([(name, digest(named[name].read_text(encoding="utf-8", errors="replace"))) for name in sorted(named)])
 

@@ -25,8 +25,9 @@ class Request:
     body: dict[str, Any] | None
 
     @property
-    def writes(self) -> bool:
-        return self.method != "GET"
+    def label(self) -> str:
+        """``PUT workflowtemplates/shop.prod.nightly``."""
+        return f"{self.method} {'/'.join(self.path.split('/')[6:])}"
 
 
 @dataclass
@@ -37,9 +38,9 @@ class KubernetesApi:
     """By path: ``/apis/argoproj.io/v1alpha1/namespaces/default/sensors/NAME``."""
     requests: list[Request] = field(default_factory=list)
     forbidden: tuple[str, ...] = ()
-    """Methods that are answered with 403."""
-    on_request: Callable[[Request], None] = lambda _: None
-    """Called before a request is answered."""
+    """Requests, by the beginning of their label, that are answered with 403."""
+    on_write: Callable[[str], None] = lambda _: None
+    """Called with a label when a request has done its work, before it is answered."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     url: str = ""
 
@@ -47,9 +48,10 @@ class KubernetesApi:
         """The resources of one kind, by name."""
         return {path.rpartition("/")[2]: one for path, one in self.kept.items() if path.split("/")[-2] == plural}
 
+    @property
     def writes(self) -> list[str]:
-        """What was changed: ``POST workflowtemplates``, in order."""
-        return [f"{one.method} {_plural(one.path)}" for one in self.requests if one.writes]
+        """What was changed, in order."""
+        return [one.label for one in self.requests if one.method != "GET"]
 
     def kubeconfig(self, file: Path) -> Path:
         """A kubeconfig that points at it."""
@@ -69,10 +71,11 @@ class KubernetesApi:
     def answer(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
         """One request, one answer."""
         with self.lock:
-            self.requests.append(Request(method, path, body))
-            if method in self.forbidden:
+            request = Request(method, path, body)
+            if request.label.startswith(self.forbidden or ("nothing",)):
                 message = f'{_plural(path)}.argoproj.io is forbidden: User "tester" cannot {method.lower()} resource'
                 return 403, _status("Forbidden", message, 403)
+            self.requests.append(request)
             if method == "POST" and body is not None:
                 return self._post(path, body)
             if method in ("PUT", "PATCH") and body is not None:
@@ -150,9 +153,10 @@ def kubernetes_api() -> Iterator[KubernetesApi]:
         def _handle(self) -> None:
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
-            request = Request(self.command, urlsplit(self.path).path, body if isinstance(body, dict) else None)
-            api.on_request(request)
-            code, document = api.answer(request.method, request.path, request.body)
+            path = urlsplit(self.path).path
+            code, document = api.answer(self.command, path, body if isinstance(body, dict) else None)
+            if self.command != "GET" and code < 300:
+                api.on_write(Request(self.command, path, None).label)
             raw = json.dumps(document).encode()
             self.send_response(code)
             self.send_header("content-type", "application/json")

@@ -1,4 +1,4 @@
-"""What a plan says, and what apply makes of it: the decisions, with a scheduler that is a dictionary and a dbt that is real."""
+"""What a plan says, and why: the words, with a scheduler that is a dictionary and a dbt that is real."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 from fleet_of_two import CHAINED, NIGHTLY, TRAIN, Deployer, change_sql, open_fleet, with_training
-from stand_in_scheduler import POINTS, Died, StandInScheduler
+from stand_in_scheduler import StandInScheduler
 
-from dbt_flow.deploy.applying import Applying
-from dbt_flow.deploy.drifting import drift
+from dbt_flow.cli.deploying import show_plan
 from dbt_flow.deploy.nouns import Space
 from dbt_flow.deploy.schedulers import scheduler_for
 from dbt_flow.errors import DbtFlowError, InputError, Refusals, StateError
@@ -49,11 +48,6 @@ def because(deployer: Deployer, name: str) -> tuple[str, ...]:
     return next(action.because for action in deployer.plan().actions if action.name == name)
 
 
-def test_nothing_is_deployed_that_did_not_change(deployer: Deployer) -> None:
-    assert deployer.actions() == {"chained": "same", "nightly": "same"}
-    assert deployer.apply() == [] and deployer.scheduler.did == []
-
-
 def test_another_sql_of_one_model_updates_the_dags_that_build_it(deployer: Deployer) -> None:
     change_sql(deployer.shop, "totals", "sum(amount)", "sum(amount) + 0")
     try:
@@ -77,15 +71,6 @@ def test_the_dag_file_and_the_surroundings_are_told(deployer: Deployer) -> None:
     deployer.scheduler.around = {"KUBERNETES_NAMESPACE": "freight"}
     assert because(deployer, "nightly") == ("retries in the DAG file", "KUBERNETES_NAMESPACE is now freight")
     assert because(deployer, "chained") == ("KUBERNETES_NAMESPACE is now freight",)
-
-
-def test_a_renamed_dag_is_another_flow(deployer: Deployer) -> None:
-    (deployer.shop.folder / "dags/nightly.yaml").rename(deployer.shop.folder / "dags/renamed.yaml")
-    deployer.shop.dag("chained", **{**CHAINED, "trigger": {"after": "renamed"}})
-    assert deployer.actions() == {"chained": "update", "nightly": "remove", "renamed": "create"}
-    deployer.apply()
-    assert deployer.scheduler.did == ["put Renamed", "put Chained", "remove Nightly"]
-    assert set(deployer.scheduler.there) == {"Renamed", "Chained"} == set(deployer.ledger.applied())
 
 
 def test_while_a_file_is_wrong_nothing_is_removed(deployer: Deployer) -> None:
@@ -123,88 +108,6 @@ def test_a_breaking_input_is_refused(deployer: Deployer, how: str, lost: bool) -
         deployer.apply()
 
 
-def test_a_new_version_is_deployed_beside_the_old_one(deployer: Deployer) -> None:
-    changed = {**NIGHTLY, "params": {"day": {"type": "str", "default": "x"}}}
-    deployer.shop.dag("nightly", **changed, version=2)
-    deployer.shop.dag("chained", **{**CHAINED, "trigger": {"after": "nightly_v2"}})
-    assert deployer.actions() == {"chained": "update", "nightly": "keep", "nightly_v2": "create"}
-    deployer.apply()
-    assert set(deployer.scheduler.there) == {"Nightly", "NightlyV2", "Chained"} == set(deployer.ledger.applied())
-    assert deployer.actions() == {"chained": "same", "nightly": "keep", "nightly_v2": "same"}
-    applying_destroy(deployer, "nightly")
-    assert set(deployer.scheduler.there) == {"NightlyV2", "Chained"}
-
-
-def applying_destroy(deployer: Deployer, *names: str) -> None:
-    Applying(deployer.settings, deployer.scheduler, deployer.ledger, lambda _: None).destroy(frozenset(names), lambda _: None)
-
-
-def test_destroy_names_what_there_is(deployer: Deployer) -> None:
-    with pytest.raises(InputError, match="nigtly is not deployed"):
-        applying_destroy(deployer, "nigtly")
-    applying_destroy(deployer)
-    assert deployer.scheduler.there == {} == deployer.ledger.applied()
-
-
-@pytest.mark.parametrize("point", POINTS[:3])
-def test_killed_at_any_point_a_second_apply_mends(deployer: Deployer, point: str) -> None:
-    deployer.shop.dag("nightly", **{**NIGHTLY, "retries": 1})
-    deployer.shop.dag("chained", **{**CHAINED, "retries": 1})
-    deployer.scheduler.dies_at = ("Nightly", point)
-    with pytest.raises(Died):
-        deployer.apply()
-    deployer.apply()
-    again = [] if point == "marked" else ["put Nightly"]
-    assert deployer.scheduler.did == again, "what was done is not done twice"
-    assert deployer.actions() == {"chained": "same", "nightly": "same"}
-    assert drift(deployer.scheduler, deployer.ledger, lambda _: None) == []
-    assert set(deployer.ledger.applied()) == {"Chained", "Nightly"}
-
-
-def test_killed_while_it_removes(deployer: Deployer) -> None:
-    (deployer.shop.folder / "dags/chained.yaml").unlink()
-    deployer.scheduler.dies_at = ("Chained", "removing")
-    with pytest.raises(Died):
-        deployer.apply()
-    assert deployer.actions() == {"chained": "remove", "nightly": "same"}
-    deployer.apply()
-    assert set(deployer.scheduler.there) == {"Nightly"} == set(deployer.ledger.applied())
-
-
-def test_one_that_fails_does_not_stop_the_others(deployer: Deployer) -> None:
-    deployer.scheduler.around = {"image": "new"}
-    deployer.scheduler.fails = ("Chained",)
-    done = {one.action.name: one.error and one.error.code for one in deployer.apply()}
-    assert done == {"chained": "deploy-failed", "nightly": None}
-    deployer.scheduler.fails = ()
-    deployer.apply()
-    assert deployer.scheduler.did == ["put Chained"]
-
-
-def test_what_was_done_behind_our_back_is_seen_and_put_right(deployer: Deployer) -> None:
-    there = deployer.scheduler.there
-    there["Nightly"] = replace(there["Nightly"], seal="another")
-    del there["Chained"]
-    found = {one.name: one.what for one in drift(deployer.scheduler, deployer.ledger, lambda _: None)}
-    assert found == {
-        "nightly": "it was changed on the scheduler, not by dbt-flow",
-        "chained": "it was deleted on the scheduler",
-    }
-    assert deployer.actions() == {"chained": "create", "nightly": "update"}
-    deployer.apply()
-    assert drift(deployer.scheduler, deployer.ledger, lambda _: None) == []
-
-
-def test_a_lost_state_is_rebuilt_from_the_scheduler(deployer: Deployer) -> None:
-    deployer.lose_state()
-    assert deployer.actions() == {"chained": "same", "nightly": "same"}
-    deployer.shop.dag("nightly", **{**NIGHTLY, "retries": 3})
-    assert because(deployer, "nightly") == ("the DAG file changed (what of it is not known: the state was lost)",)
-    deployer.apply()
-    assert deployer.scheduler.did == ["put Nightly"]
-    assert deployer.ledger.applied()["Chained"].parts, "and the detail is written again"
-
-
 def test_a_saved_plan_is_refused_when_the_world_has_moved(deployer: Deployer) -> None:
     deployer.shop.dag("nightly", **{**NIGHTLY, "retries": 1})
     saved = json.loads(json.dumps(deployer.plan().to_dict()))
@@ -215,22 +118,6 @@ def test_a_saved_plan_is_refused_when_the_world_has_moved(deployer: Deployer) ->
     deployer.shop.dag("chained", **CHAINED)
     deployer.apply(saved)
     assert deployer.scheduler.did == ["put Nightly"]
-
-
-def test_two_people_at_once(deployer: Deployer) -> None:
-    refused: list[StateError] = []
-
-    def second() -> None:
-        with pytest.raises(StateError) as error, deployer.ledger.held("apply"):
-            pass
-        refused.append(error.value)
-
-    deployer.shop.dag("nightly", **{**NIGHTLY, "retries": 1})
-    deployer.scheduler.meanwhile = second
-    deployer.apply()
-    assert [error.code for error in refused] == ["deploy-locked"] and "at update nightly" in refused[0].message
-    deployer.scheduler.meanwhile = lambda: None
-    deployer.apply()
 
 
 def test_a_claim_of_a_dead_process_is_passed_over(deployer: Deployer) -> None:
@@ -244,31 +131,6 @@ def test_a_claim_of_a_dead_process_is_passed_over(deployer: Deployer) -> None:
     ledger.store.put(key.replace(names[-1], "999998.json"), json.dumps({**claim, "host": "elsewhere"}).encode())
     with pytest.raises(StateError, match="on elsewhere"):
         deployer.apply()
-
-
-def test_a_state_of_a_newer_version_is_refused(deployer: Deployer) -> None:
-    ledger = deployer.ledger
-    ledger.store.put(f"{ledger.folder}/applied.json", b'{"version": 99, "flows": {}}')
-    with pytest.raises(StateError) as refused:
-        deployer.apply()
-    assert refused.value.code == "state-version"
-
-
-def test_an_ml_flow_has_contracts_and_versions_too(deployer: Deployer) -> None:
-    with_training(deployer.shop)
-    deployer.apply()
-    assert deployer.scheduler.did == ["put Train"]
-    with_training(deployer.shop, TRAIN.replace("default=0.1", "required=True"))
-    [error] = deployer.plan().errors
-    assert error.code == "breaks-contract" and "TrainV2" in str(error.hint)
-    with_training(
-        deployer.shop,
-        TRAIN.replace("default=0.1", "required=True")
-        .replace("class Train(", "class TrainV2(")
-        .replace("    Train()", "    TrainV2()"),
-    )
-    deployer.apply()
-    assert deployer.scheduler.did == ["put TrainV2"] and set(deployer.scheduler.there) >= {"Train", "TrainV2"}
 
 
 def test_an_ml_flow_without_a_project_has_no_branches(deployer: Deployer) -> None:
@@ -295,3 +157,23 @@ def test_all_errors_at_once(deployer: Deployer) -> None:
     with pytest.raises(Refusals) as refused:
         deployer.apply()
     assert {error.code for error in refused.value.errors} == {"breaks-contract", "selects-nothing"}
+
+
+def test_what_changes_many_flows_is_told_once(deployer: Deployer, capsys: pytest.CaptureFixture[str]) -> None:
+    many = [f"many_{letter}" for letter in "abc"]
+    for name in many:
+        deployer.shop.dag(name, owner="team", select="report", trigger={"schedule": "0 7 * * *"})
+    try:
+        deployer.apply()
+        deployer.scheduler.around = {"image": "dbt-flow:2"}
+        deployer.shop.dag("nightly", **{**NIGHTLY, "retries": 2})
+        plan = deployer.plan()
+        show_plan(plan, plan.to_dict(), as_json=False)
+    finally:
+        for name in many:
+            (deployer.shop.folder / f"dags/{name}.yaml").unlink()
+    said = capsys.readouterr().out
+    assert said.count("image is now dbt-flow:2") == 1 and "5 flows" in said
+    assert "retries in the DAG file" in said and "nightly" in said and "many_a" not in said
+    assert said.splitlines()[-1] == "argo, shop, production: 5 to update"
+    assert max(map(len, said.splitlines())) <= 80

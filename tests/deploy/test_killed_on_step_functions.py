@@ -1,0 +1,19 @@
+"""The story of :mod:`killed_story` on AWS Step Functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from killed_story import KilledStory
+from stands import StepFunctionsStand, step_functions_stand
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StepFunctionsStand]:
+    with step_functions_stand(tmp_path_factory.mktemp("stand")) as opened:
+        yield opened
+
+
+class TestKilled(KilledStory):
+    pass
