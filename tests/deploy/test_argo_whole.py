@@ -104,6 +104,7 @@ def test_each_event_starts_a_workflow_and_so_does_the_clock(there: Deployed) -> 
     assert clocks["shop.prod.nightly"]["spec"]["schedules"] == ["0 6 * * 1-5", "0 9 * * 0"]
     both = CronWorkflow.model_validate(clocks["shop.prod.both"]).spec
     assert (both.schedules[1:], both.timezone, both.suspend) == (["*/30 * * * *"], "Europe/Berlin", False)
+    assert both.concurrency_policy == "Forbid", "looks at the clock do not queue up behind a long run"
     assert both.schedules[0] in ("0 9 * * *", "0 21 * * *")
     kept = both.model_dump(by_alias=True, exclude_none=True, mode="json")
     assert set(kept) == set(clocks["shop.prod.both"]["spec"])

@@ -73,7 +73,7 @@ def clock_workflow(name: str, crons: Sequence[str], zone: str, sensor: Mapping[s
             **({"schedules": list(crons)} if several else {"schedule": crons[0]}),
             "timezone": zone,
             "suspend": False,
-            "concurrencyPolicy": "Allow",
+            "concurrencyPolicy": "Forbid",  # looks that wait behind a long run would all see the same
             "startingDeadlineSeconds": _CLOCK_LATE,
             "successfulJobsHistoryLimit": _CLOCKS_KEPT,
             "failedJobsHistoryLimit": _CLOCKS_KEPT,
