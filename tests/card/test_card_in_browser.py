@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import card_runs
@@ -62,6 +63,22 @@ def test_tables_filter_and_sort(show) -> None:
     assert page.run("document.querySelectorAll('#models thead th')[4].getAttribute('aria-sort')") == "descending"
     page.click("#tests .chips button")
     assert page.run("document.querySelectorAll('#tests tbody tr').length") == 2
+
+
+def test_each_query_is_linked_and_found_by_its_id(chromium: devtools.Browser, tmp_path: Path) -> None:
+    made, run, more = card_runs.good()
+    pages = "https://snow.example/{}/detail"
+    queries = ({"id": f"01b2-{at}", "link": pages.format(f"01b2-{at}")} for at in range(len(run.nodes)))
+    run = replace(run, nodes=tuple(replace(node, query=query) for node, query in zip(run.nodes, queries, strict=True)))
+    (tmp_path / "queries.html").write_text(render(card_document(made, run, more)), encoding="utf-8")
+    chromium.open(tmp_path / "queries.html", 1280)
+    chromium.wait("document.documentElement.dataset.ready === 'true'")
+    last = f"01b2-{len(run.nodes) - 1}"
+    table = "tests" if made.by_id[run.nodes[-1].id].is_test else "models"
+    chromium.click(f"#{table}-q")
+    chromium.type(last)
+    assert chromium.run(f"[...document.querySelectorAll('#{table} tbody a')].map(a => a.href)") == [pages.format(last)]
+    assert chromium.run("document.documentElement.dataset.error") is None
 
 
 def test_a_failure_shows_in_the_graph_what_it_reaches(show) -> None:
