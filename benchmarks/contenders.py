@@ -125,7 +125,7 @@ CONTENDERS = {
         Contender("dbt-flow-isolated", (), _dbt_flow_isolated),
         Contender("dbt-flow-reuse", (), _dbt_flow_reuse),
         Contender("metaflow", (), _flow("run_metaflow.py")),
-        Contender("metaflow-dbt", ("metaflow-dbt==1.0.7",), _flow("run_metaflow_dbt.py"), _own_dbt),
+        Contender("metaflow-dbt", ("metaflow-dbt==1.0.7", "metaflow>=2.19,<2.20"), _flow("run_metaflow_dbt.py"), _own_dbt),
         Contender("prefect", _PREFECT, _script("run_prefect.py", "runner"), _quiet_prefect),
         Contender("prefect-nodes", _PREFECT, _script("run_prefect.py", "nodes"), _quiet_prefect, "prefect"),
         Contender("dagster", ("dagster", "dagster-dbt"), _script("run_dagster.py"), _quiet_dagster),

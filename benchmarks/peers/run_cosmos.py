@@ -4,11 +4,11 @@ As fast as their docs say that it can be: dbt in Airflow's environment and calle
 that is there, tests in their model's task (for the watcher in tasks of their own, which is what it has), no assets, no stored
 SQL, no deps, our profiles.yml.
 
-With one thread Airflow runs the tasks one after the other in this process (``dag.test()``: no scheduler, no server, dbt
-imported once); that is also right for DuckDB, whose file one process holds. With more, its LocalExecutor runs that many at
-a time, each in a fork, beside the API server that Airflow 3 wants; the watcher's one task has dbt's own threads.
+The watcher's tasks run one after the other in this process (``dag.test()``: no scheduler, no server): its first one is a dbt
+with threads of its own. So do local tasks with one thread, as on DuckDB, whose file one process holds. With more, Airflow's
+LocalExecutor runs that many at a time, each in a fork that has dbt imported, beside the API server that Airflow 3 wants.
 
-Counted: imports, reading the DAG, the run to its end, with more threads also the API server's start. Not counted, as it
+Counted: imports, reading the DAG, the run to its end, with an executor also the API server's start. Not counted, as it
 is done once, in the cold round: making Airflow's database (SQLite) and the manifest.
 """
 
@@ -24,6 +24,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 folder, select, mode, threads = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+forks = mode == "local" and threads > 1
 binaries = Path(sys.executable).parent
 with socket.socket() as knock:
     knock.bind(("127.0.0.1", 0))
@@ -80,8 +81,10 @@ def main() -> int:
     bag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     if bag.import_errors:
         sys.exit("\n".join(bag.import_errors.values()))
-    with api_server() if threads > 1 else nullcontext():
-        run = bag.dags["project"].test(use_executor=threads > 1)
+    if forks:
+        import dbt.cli.main  # noqa: F401, PLC0415 - so that the forks need not
+    with api_server() if forks else nullcontext():
+        run = bag.dags["project"].test(use_executor=forks)
     return 0 if run.state == "success" else 1
 
 
