@@ -41,6 +41,7 @@ TABLE: Mapping[str, tuple[str, str, str]] = {
     "at_latest": (NATIVE, OURS, REFUSED),
     "otherwise": (NATIVE, OURS, REFUSED),
     "within, at_latest, with isolate": (NATIVE, REFUSED, REFUSED),
+    "at_latest, with a required parameter": (NATIVE, REFUSED, REFUSED),
     "overlap: skip": (NATIVE, "native for schedules, else by our first step", OURS),
     "overlap: skip, with isolate": (NATIVE, "native for schedules, else refused", REFUSED),
     "overlap: queue": (NATIVE, "native, not folded", REFUSED),
@@ -101,6 +102,9 @@ def refused_by(dag: Dag, scheduler: str, *, bare: bool = False) -> list[DbtFlowE
     elif by_first_step(dag) and dag.isolate and (start.within or start.at_latest):
         what = "within and at_latest together with isolate: a run of several steps cannot end in its first"
         refuse("trigger.within" if start.within else "trigger.at_latest", what, f"delete isolate, {serve}")
+    elif clock_of(dag) and any(param.required for param in dag.params.values()):
+        what = "a look at the clock for a DAG with a required parameter: there is no event to fill it"
+        refuse("trigger.at_latest" if start.at_latest else "trigger.within", what, f"give the parameter a default, {serve}")
     elif bare:
         _refuse_what_is_added(dag, refuse)
     skips = start.kind != "none" and (dag.overlap or dag.default_overlap) == "skip"

@@ -39,6 +39,10 @@ ROWS: dict[str, tuple[str, str]] = {
     "at_latest": ('trigger: {after: one, at_latest: "07:00"}', "trigger"),
     "otherwise": ("trigger: {after: one, otherwise: run}", "trigger"),
     "within, at_latest, with isolate": ('trigger: {after: one, at_latest: "07:00"}\nisolate: all', "trigger"),
+    "at_latest, with a required parameter": (
+        'trigger: {event: {name: landed, params: {day: when}}, at_latest: "07:00"}\nparams: {day: {type: date}}',
+        "trigger",
+    ),
     "overlap: skip": ('trigger: {schedule: "0 6 * * *"}\noverlap: skip', ""),
     "overlap: skip, with isolate": ("trigger: {event: landed}\noverlap: skip\nisolate: all", "overlap"),
     "overlap: queue": ('trigger: {schedule: "0 6 * * *"}\noverlap: queue', "overlap"),
