@@ -133,6 +133,7 @@ def cli(ctx: click.Context, /, **flags: Any) -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code. Every error ends here."""
     words = list(sys.argv[1:] if args is None else args)
+    _open_what_is_closed()
     if COMPLETE in os.environ:
         return _complete(words)
     as_json = "--json" in words
@@ -151,6 +152,16 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _bug(error, as_json)
     return code if isinstance(code, int) else 0
+
+
+def _open_what_is_closed() -> None:
+    """Started with a closed stdout or stderr (``>&-``, some daemons), a process has none, and a file would get its number."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nobody = os.open(os.devnull, os.O_WRONLY)
+            if nobody != number:
+                os.dup2(nobody, number)
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
 def _interrupted() -> int:

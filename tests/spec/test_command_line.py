@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -218,3 +219,13 @@ def test_colour_is_for_terminals_that_want_it(root: Root, no_color: str) -> None
     os.close(ours)
     assert ("\x1b[1;31m" in said) == (not no_color)
     assert "did you mean owner?" in said
+
+
+@pytest.mark.parametrize(("words", "code"), [("list", 0), ("run nothing_of_that_name", 2)])
+def test_a_closed_stdout_or_stderr_is_no_bug(root: Root, words: str, code: int) -> None:
+    root.dag("fuel", "owner: a\nselect: fuel\n")
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        line = f"exec {shlex.quote(sys.executable)} -m dbt_flow {words} {closed}"
+        done = subprocess.run(["sh", "-c", line], cwd=root.folder, capture_output=True, check=False)
+        assert done.returncode == code, (closed, done.stderr)
+        assert b"bug" not in done.stderr
