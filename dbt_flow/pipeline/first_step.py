@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import islice
 from typing import Any
 
 from dbt_flow import redact
@@ -40,7 +41,8 @@ from dbt_flow.state.turns_taken import Turns
 CLOCK = "dbt_flow.clock"
 """The name of the event that a CronWorkflow of ours hands over: nothing has happened, only time has passed."""
 _PAYLOAD = "METAFLOW_ARGO_EVENT_PAYLOAD_"
-_LOOKED_BACK = 100  # ends of a DAG
+_LOOKED_BACK = 40  # ends of a DAG: far fewer than are known again, so that none is heard twice
+_LINES = 500
 
 
 @dataclass(frozen=True)
@@ -195,11 +197,12 @@ class _Turn:
         template = self.place.of(flow, self.job.dag.flow_name) if flow and self.job.dag.trigger.after else None
         if template is None:
             return
-        for line in history(self.job.store, name, limit=_LOOKED_BACK):
-            if str(line["run"]).startswith(f"{flow}/argo-{template}-"):
-                with suppress(TypeError, ValueError):
-                    at = utc_moment(str(line["started"])).timestamp() + float(line["seconds"] or 0)
-                    yield Heard(event, str(line["run"]), at, {"status": line.get("status")})
+        lines = history(self.job.store, name, limit=_LINES)
+        beside = (line for line in lines if str(line["run"]).startswith(f"{flow}/argo-{template}-"))
+        for line in islice(beside, _LOOKED_BACK):
+            with suppress(TypeError, ValueError):
+                at = utc_moment(str(line["started"])).timestamp() + float(line["seconds"] or 0)
+                yield Heard(event, str(line["run"]), at, {"status": line.get("status")})
 
     def _since(self, began: float | None) -> Iterator[Heard]:
         """The good ones since this DAG listens."""
