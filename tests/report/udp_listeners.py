@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from servers.loopback import Handler, on_loopback
 
 
 class Agent:
@@ -89,10 +89,7 @@ class Web:
 def web(answer: Callable[[Request], Answer | None], tls: ssl.SSLContext | None = None) -> Iterator[Web]:
     site = Web(answer)
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
-            pass
-
+    class Answers(Handler):
         def handle_one(self) -> None:
             raw = self.rfile.read(int(self.headers.get("content-length") or 0))
             if self.headers.get("content-encoding"):
@@ -118,24 +115,12 @@ def web(answer: Callable[[Request], Answer | None], tls: ssl.SSLContext | None =
 
         do_GET = do_POST = do_PUT = handle_one
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: Any) -> None:
-            pass
-
-    server = Server(("127.0.0.1", 0), Handler)
-    if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=lambda: server.serve_forever(0.02), daemon=True)
-    thread.start()
-    site.url = f"{'https' if tls else 'http'}://localhost:{server.server_port}"
-    try:
-        yield site
-    finally:
-        site.over.set()
-        server.shutdown()
-        server.server_close()
+    with on_loopback(Answers, tls) as port:
+        site.url = f"{'https' if tls else 'http'}://localhost:{port}"
+        try:
+            yield site
+        finally:
+            site.over.set()
 
 
 def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:

@@ -7,7 +7,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from servers.loopback import Handler, on_loopback
 
 SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
@@ -41,7 +42,7 @@ def rude_s3(behind: str) -> Iterator[RudeS3]:
     """Between who asks and the server at ``behind``, until the block ends."""
     rude = RudeS3()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Between(Handler):
         protocol_version = "HTTP/1.1"
 
         def answer(self) -> None:
@@ -87,17 +88,9 @@ def rude_s3(behind: str) -> Iterator[RudeS3]:
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer
 
-        def log_message(self, *words: object) -> None:
-            """Nobody reads it."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    rude.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield rude
-    finally:
-        rude.over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+    with on_loopback(Between) as port:
+        rude.url = f"http://127.0.0.1:{port}"
+        try:
+            yield rude
+        finally:
+            rude.over.set()

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgpack
@@ -57,23 +56,6 @@ def test_it_holds_what_a_dictionary_would(
     assert {key: store.get(key) for key in model} == model
     top = {key.partition("/")[0] for key in model}
     assert store.list("") == sorted(top)
-
-
-def test_of_many_threads_and_processes_exactly_one_writes(store: FolderStore) -> None:
-    program = (
-        "import sys; from pathlib import Path; from dbt_flow.state.store import FolderStore\n"
-        "s = FolderStore(Path(sys.argv[1]))\n"
-        "print(sum(s.put_if_absent(f'race/{n}', sys.argv[2].encode()) for n in range(200)))"
-    )
-    others = [
-        subprocess.Popen([sys.executable, "-c", program, str(store.folder), f"p{i}"], stdout=subprocess.PIPE, text=True)
-        for i in range(3)
-    ]
-    with ThreadPoolExecutor(4) as pool:
-        mine = sum(pool.map(lambda job: store.put_if_absent(f"race/{job % 200}", b"thread"), range(800)))
-    wins = mine + sum(int(process.communicate(timeout=120)[0]) for process in others)
-    assert wins == 200, "each key has exactly one writer, whoever that was"
-    assert len(store.list("race")) == 200
 
 
 def test_what_comes_at_the_last_moment_has_won(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from servers.loopback import Handler, on_loopback
 
 Answer = tuple[int, bytes]
 Trouble = Callable[[int, int, dict[str, Any]], Answer | None]
@@ -41,7 +41,7 @@ class Files:
 
 @contextmanager
 def serving(files: Files) -> Iterator[Files]:
-    class Handler(BaseHTTPRequestHandler):
+    class Pages(Handler):
         def do_GET(self) -> None:
             number = int(parse_qs(urlsplit(self.path).query)["page"][0])
             code, body = files.answer(number)
@@ -50,15 +50,6 @@ def serving(files: Files) -> Iterator[Files]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    files.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with on_loopback(Pages) as port:
+        files.url = f"http://127.0.0.1:{port}"
         yield files
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from servers.loopback import Handler, on_loopback
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Hook:
 
 @contextmanager
 def hooked(hook: Hook) -> Iterator[Hook]:
-    class Handler(BaseHTTPRequestHandler):
+    class Heard(Handler):
         def do_POST(self) -> None:
             hook.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             answer = hook.answers.pop(0) if hook.answers else 200
@@ -35,16 +36,9 @@ def hooked(hook: Hook) -> Iterator[Hook]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    hook.url = f"http://127.0.0.1:{server.server_port}/builds?token=x"
-    try:
-        yield hook
-    finally:
-        hook.over.set()
-        server.shutdown()
-        server.server_close()
+    with on_loopback(Heard) as port:
+        hook.url = f"http://127.0.0.1:{port}/builds?token=x"
+        try:
+            yield hook
+        finally:
+            hook.over.set()
