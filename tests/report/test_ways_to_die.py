@@ -25,14 +25,14 @@ ROWS = {
     "`kill -9` or out of memory: the task alone": ["report/test_real_runs_told.py::test_a_task_that_is_killed_is_told"],
     "`kill -9`: the launcher alone": ["pipeline/test_stopping.py::test_a_signal_in_the_middle"],
     "both, or the machine": [
-        "serve/test_runtime.py::test_a_run_that_died_with_its_watchers_is_told",
+        "serve/test_runs_of_others.py::test_a_run_that_died_with_its_watchers_is_told",
         "pipeline/test_stopping.py::test_when_everything_was_killed_the_next_reader_settles",
         "report/test_channels.py::test_monitors_are_installed_once",
     ],
     "both, while dbt still parses": [
         "pipeline/test_first_and_last_moments.py::test_killed_with_all_its_watchers_while_dbt_parses",
         "pipeline/test_first_and_last_moments.py::test_the_next_run_settles_it_too",
-        "serve/test_runtime.py::test_a_run_that_died_before_it_had_a_record_is_told",
+        "serve/test_runs_of_others.py::test_a_run_that_died_before_it_had_a_record_is_told",
     ],
     "between the run's record and its telling": [
         "report/test_telling.py::test_a_run_between_record_and_telling_is_told_by_the_next",
