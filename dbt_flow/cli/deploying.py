@@ -45,21 +45,29 @@ class Progress:
 
     def told(self, done: Done) -> None:
         """One flow has ended, well or not."""
-        action = done.action
         self._ended += 1
-        if done.error is None:
-            click.echo(f"{_DONE[action.action]} {action.name} ({self._ended} of {self._of})", err=True)
-        else:
-            report([done.error])
+        with self._aside():
+            if done.error is None:
+                click.echo(f"{_DONE[done.action.action]} {done.action.name} ({self._ended} of {self._of})", err=True)
+            else:
+                report([done.error])
 
     def ask(self, question: str) -> None:
         """:raises InputError: nobody can answer, and ``--yes`` was not said."""
         if not sys.stdin.isatty() or self._status is None:
             message = f"{question} Nobody is there to answer"
             raise InputError("usage", message, hint="say --yes, if that is meant")
-        self._status.stop()
-        click.confirm(question, abort=True, err=True)
-        self._status.start()
+        with self._aside():
+            click.confirm(question, abort=True, err=True)
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """The status line makes room for lines that stay."""
+        if self._status is not None:
+            self._status.stop()
+        yield
+        if self._status is not None:
+            self._status.start()
 
 
 @contextmanager
