@@ -69,6 +69,9 @@ class FrontDoor:
 
     def kill(self) -> None:
         """``kill -9`` of the command that goes on, and of nothing else."""
+        until = time.monotonic() + 60
+        while not self.running and time.monotonic() < until:
+            time.sleep(0.01)  # it has been heard of by its deeds before its number has come
         os.kill(self.running, signal.SIGKILL)
 
     def ended(self, *words: str) -> Ran:
@@ -76,7 +79,7 @@ class FrontDoor:
         assert self.warm.stdin and self.warm.stdout
         out, err = self.shop.folder / "said.out", self.shop.folder / "said.err"
         request = {"words": ["deploy", *words, *self._to(words)], "out": str(out), "err": str(err)}
-        began = time.monotonic()
+        began, self.running = time.monotonic(), 0
         self.warm.stdin.write(json.dumps(request) + "\n")
         self.warm.stdin.flush()
         self.running = int(self.warm.stdout.readline())
