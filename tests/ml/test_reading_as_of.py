@@ -113,7 +113,15 @@ def test_where_nothing_is_kept_a_changed_table_is_refused(
     built(root, "2")
     with pytest.raises(DbtFlowError, match="was built anew by One/2 since this run chose One/1") as caught:
         receipts.pandas("a")
-    assert caught.value.code == "table-changed" and all(as_of is None for _, as_of in machine.asked)
+    assert caught.value.code == "table-changed" and machine.asked == []
+
+
+def test_what_is_built_anew_while_it_is_read_is_refused(root: Path, machine: TimeMachine) -> None:
+    built(root, "1")
+    receipts = chosen(root, Contract(tables=("a",)))
+    with pytest.raises(DbtFlowError, match="was built anew by One/2") as caught, receipts.reading("a"):
+        built(root, "2")
+    assert caught.value.code == "table-changed"
 
 
 def test_a_warehouse_that_nobody_here_reads(root: Path) -> None:
