@@ -1,13 +1,14 @@
 """Write a layered dbt project of a given size: what the benchmarks run on.
 
 The same arguments give the same project. Each model reads one to three models of earlier layers; latency, where asked for, is
-``pg_sleep`` on PostgreSQL and nothing on DuckDB.
+``pg_sleep`` in the SQL of models and tests on PostgreSQL, and nothing on DuckDB.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,12 @@ class Shape:
     """Data tests per model, on average."""
     latency: float = 0.0
     """Seconds that a model takes on PostgreSQL, on average."""
-    uneven: bool = False
-    """Latencies differ: most are short, a few are ten times as long and stand at the heads of long chains."""
+    test_latency: float = 0.0
+    """Seconds that a data test takes there."""
+    uneven: float = 0.0
+    """How far latencies differ: sigma of a log-normal distribution around the mean; 1.0 is usual for queries."""
+    narrowing: float = 0.0
+    """The share of what models are left that each layer takes: many stagings, few marts. 0: all layers are alike."""
     threads: int = 4
     seed: int = 1
 
@@ -35,14 +40,14 @@ def write(folder: Path, shape: Shape, port: int | None = None) -> Path:
     layers = _layers(shape)
     _put(folder / "dbt_project.yml", _project())
     _put(folder / "profiles.yml", _profile(folder, shape.threads, port))
-    _put(folder / "macros" / "nap.sql", _NAP)
+    _put(folder / "macros" / "nap.sql", _NAP.replace("SECONDS", f"{shape.test_latency:.3f}"))
     _put(folder / "seeds" / "raw_numbers.csv", "id,val\n" + "".join(f"{i},{i * 3 % 17}\n" for i in range(1, 21)))
     properties: list[str] = []
     for depth, names in enumerate(layers):
         earlier = [name for layer in layers[:depth] for name in layer]
         for name in names:
             parents = _parents(chance, layers, depth, earlier)
-            nap = _latency(chance, shape, depth)
+            nap = _latency(chance, shape)
             _put(folder / "models" / f"layer_{depth}" / f"{name}.sql", _model(chance, parents, nap))
             properties += _properties(chance, name, shape)
     _put(folder / "models" / "models.yml", "models:\n" + "".join(properties))
@@ -51,8 +56,11 @@ def write(folder: Path, shape: Shape, port: int | None = None) -> Path:
 
 
 def _layers(shape: Shape) -> list[list[str]]:
-    sizes = [shape.models // shape.layers] * shape.layers
-    sizes[0] += shape.models - sum(sizes)
+    sizes: list[int] = []
+    for above in range(shape.layers - 1, 0, -1):
+        left = shape.models - sum(sizes)
+        sizes.append(max(1, int(left * shape.narrowing)) if shape.narrowing else left // (above + 1))
+    sizes.append(shape.models - sum(sizes))
     numbers = iter(range(shape.models))
     return [[f"m_{next(numbers):04d}" for _ in range(size)] for size in sizes]
 
@@ -65,13 +73,10 @@ def _parents(chance: random.Random, layers: list[list[str]], depth: int, earlier
     return sorted({*above, *others})
 
 
-def _latency(chance: random.Random, shape: Shape, depth: int) -> float:
-    if not shape.latency:
-        return 0.0
-    if not shape.uneven:
+def _latency(chance: random.Random, shape: Shape) -> float:
+    if not shape.latency or not shape.uneven:
         return shape.latency
-    long = chance.random() < 0.12 and depth < shape.layers - 1
-    return shape.latency * (chance.uniform(4, 8) if long else chance.uniform(0.2, 0.8))
+    return chance.lognormvariate(math.log(shape.latency) - shape.uneven**2 / 2, shape.uneven)
 
 
 def _model(chance: random.Random, parents: list[str], nap: float) -> str:
@@ -79,7 +84,7 @@ def _model(chance: random.Random, parents: list[str], nap: float) -> str:
     joins = "".join(f"\nleft join {ref} t{i} on t{i}.id = t0.id" for i, ref in enumerate(refs[1:], 1))
     tags = json.dumps(["daily" if chance.random() < 0.7 else "hourly", f"team_{chance.randrange(5)}"])
     config = f"{{{{ config(materialized='table', tags={tags}) }}}}"
-    return f"{config}\n{{{{ nap({nap:.3f}) }}}}\nselect t0.id, (t0.val * 7 + 3) % 1000 as val\nfrom {refs[0]} t0{joins}\n"
+    return f"{config}\n{{{{ nap({nap:.3f}) }}}}\nselect t0.id, (t0.val * 7 + 3) % 1000 as val\nfrom nap, {refs[0]} t0{joins}\n"
 
 
 def _properties(chance: random.Random, name: str, shape: Shape) -> list[str]:
@@ -118,9 +123,21 @@ def _profile(folder: Path, threads: int, port: int | None) -> str:
 
 _NAP = """{% macro nap(seconds) -%}
 {%- if target.type == 'postgres' and seconds > 0 -%}
-{{ config(pre_hook="select pg_sleep(" ~ seconds ~ ")") }}
+with nap as materialized (select pg_sleep({{ seconds }}))
+{%- else -%}
+with nap as (select 1)
 {%- endif -%}
 {%- endmacro %}
+
+{% test not_null(model, column_name) %}
+{{ nap(SECONDS) }}
+select t.* from nap, {{ model }} t where {{ column_name }} is null
+{% endtest %}
+
+{% test unique(model, column_name) %}
+{{ nap(SECONDS) }}
+select {{ column_name }} from nap, {{ model }} group by {{ column_name }} having count(*) > 1
+{% endtest %}
 """
 
 
