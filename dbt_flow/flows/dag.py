@@ -56,6 +56,9 @@ from dbt_flow.spec import Dag, Param, load_dag
 from dbt_flow.spec.schedulers import DEPLOYS, SCHEDULERS, refused_by, schedule_of
 from dbt_flow.yamlfile.naming import dag_name
 
+if __name__ == "__main__":
+    warm.imported()
+
 _TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "date": str}
 
 
