@@ -72,6 +72,7 @@ class FrontDoor:
         until = time.monotonic() + 60
         while not self.running and time.monotonic() < until:
             time.sleep(0.01)  # it has been heard of by its deeds before its number has come
+        assert self.running, "no number: 0 would be all of us"
         os.kill(self.running, signal.SIGKILL)
 
     def ended(self, *words: str) -> Ran:

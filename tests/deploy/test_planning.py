@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from fleet_of_two import CHAINED, NIGHTLY, TRAIN, Deployer, change_sql, open_fleet, with_training
+from rich.console import Console
 from stand_in_scheduler import StandInScheduler
 
-from dbt_flow.cli.deploying import show_plan
+from dbt_flow.cli.deploying import Progress, show_plan
+from dbt_flow.deploy.applying import Done
 from dbt_flow.deploy.nouns import Space
+from dbt_flow.deploy.planning import Action
 from dbt_flow.deploy.schedulers import scheduler_for
 from dbt_flow.errors import DbtFlowError, InputError, Refusals, StateError
 
@@ -177,3 +180,11 @@ def test_what_changes_many_flows_is_told_once(deployer: Deployer, capsys: pytest
     assert "retries in the DAG file" in said and "nightly" in said and "many_a" not in said
     assert said.splitlines()[-1] == "argo, shop, production: 5 to update"
     assert max(map(len, said.splitlines())) <= 80
+
+
+def test_what_is_done_stands_on_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console(stderr=True, force_terminal=True).status("update nightly: uploading") as status:
+        told = Progress(status)
+        told.expect(2)
+        told.told(Done(Action("Nightly", "nightly", "update")))
+    assert "\x1b[2Kupdated nightly (1 of 2)\n" in capsys.readouterr().err
