@@ -89,7 +89,7 @@ def leave_after(work: Callable[[], object]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    number = code if isinstance(code, int) else int(code is not None)
+    number = (code if isinstance(code, int) else int(code is not None)) & 0xFF  # as the system takes it
     for line in seen:
         with suppress(OSError):
             line.sendall(number.to_bytes(4, "big", signed=True))

@@ -68,6 +68,7 @@ def test_a_fork_has_streams_folder_and_environment_of_the_task(tmp_path: Path, s
     [
         ("sys.exit(7)", 7),
         ("sys.exit('no')", 1),
+        ("sys.exit(-2)", 254),
         ("sys.exit()", 0),
         ("os._exit(9)", 9),
         ("os.kill(os.getpid(), signal.SIGKILL)", -9),
