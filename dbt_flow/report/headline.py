@@ -15,6 +15,9 @@ from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.tables import empty_ones
 from dbt_flow.report.words import clean, count, duration, moment, one_line, usual_seconds
 
+_COPIES = ("table", "incremental", "snapshot", "seed")
+"""Materializations that hold rows of their own: they do not change when what they were made from is mended."""
+
 
 def headline(plan: Plan | None, run: RunResult, causes: Sequence[Cause], extra: CardExtra) -> dict[str, Any]:
     """The head of the card: ``look`` (good, warn, bad, stop, run), ``word``, ``sentence``, ``next`` and ``counts``."""
@@ -155,8 +158,20 @@ def _next(plan: Plan | None, run: RunResult, causes: Sequence[Cause], results: S
         facts += [f"blocks {count(len(first.blocks), 'node')}"] if first.blocks else []
         told = f" ({', '.join(facts)})" if facts else ""
         start = f"Start here: {one_line(first.headline, 200)}{told}."
-        return start + (" Then retry: what is good is not built again." if retry else "")
+        stays = built_as_it_is(plan, run, causes)
+        return start + (f" {stays}" if stays else " Then retry: what is good is not built again." if retry else "")
     return "Retry: only what has no good result is built." if retry else ""
+
+
+def built_as_it_is(plan: Plan | None, run: RunResult, causes: Sequence[Cause]) -> str:
+    """Where a test found rows in a table: that a retry only tests the table again. Empty where a retry sees what was mended."""
+    for cause in causes:
+        tested = plan.by_id.get(cause.node.tests or "") if plan and cause.node and cause.node.type == "test" else None
+        if cause.result.status == "fail" and tested and tested.materialized in _COPIES:
+            name = one_line(tested.name, 80)
+            mended = f"when its data or code is mended, dbt-flow run {run.dag} builds it anew"
+            return f"{name} was built, and holds these rows: {mended}; a retry only tests it again."
+    return ""
 
 
 def _progress(plan: Plan | None, run: RunResult, results: Sequence[NodeResult], extra: CardExtra) -> dict[str, Any] | None:

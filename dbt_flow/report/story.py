@@ -17,7 +17,7 @@ from dbt_flow.records import RUN_CANCELLED, RUNNING, SUCCESS, RunResult
 from dbt_flow.report.causes import Cause, root_causes
 from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.failures import Failures
-from dbt_flow.report.headline import counts_line, next_command, sentence
+from dbt_flow.report.headline import built_as_it_is, counts_line, next_command, sentence
 from dbt_flow.report.words import clean, count, duration, one_line, plain_message, says_nothing
 
 MOST_CAUSES, MESSAGE_LINES = 8, 4
@@ -59,6 +59,9 @@ def story(
         lines.append(Line(""))
     if counts:
         lines += _wrapped(counts, width, "  ", "dim")
+    stays = built_as_it_is(plan, result, causes)
+    if stays:
+        lines += _wrapped(stays, width, "  ", "")
     label, command = next_command(result, commands or {})
     if command:
         # Not wrapped: a command that is cut by a line's end cannot be copied.

@@ -9,6 +9,10 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from dbt_flow.plan.planned import Plan
+from dbt_flow.records import Node, NodeResult, RunResult
+from dbt_flow.report.card import card_document
+from dbt_flow.report.extra import CardExtra
 from dbt_flow.report.story import story
 
 
@@ -56,3 +60,21 @@ def test_it_fits_the_terminal_and_prints_without_markup(name: str, width: int) -
             assert len(line.text) <= max(width, 40)
         console.print(Text(line.text, style=line.style))
     assert console.export_text().splitlines() == [line.text for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("materialized", "said"), [("table", True), ("incremental", True), ("view", False), ("ephemeral", False)]
+)
+def test_a_test_on_a_table_says_that_a_retry_does_not_build_it(materialized: str, said: bool) -> None:
+    model = Node("model.p.fct", "model", "fct", "p", "fct.sql", materialized=materialized, relation="fct")
+    check = Node("test.p.few", "test", "few", "p", "fct.yml", parents=(model.id,), severity="error", tests=model.id)
+    plan = Plan("risk", "p", "dev", "duckdb", (model, check), ((model.id, check.id),), (), ())
+    ended = (NodeResult(model.id, "success"), NodeResult(check.id, "fail", failures=2))
+    run = RunResult("risk", "Risk", "Risk/1", "failed", "", "dev", "2026-11-21T06:00:00Z", nodes=ended)
+    commands = {"retry": "dbt-flow retry Risk/1"}
+    lines = [line.text for line in story(plan, run, width=400, commands=commands)]
+    assert any("dbt-flow run risk builds it anew; a retry only tests it again" in line for line in lines) is said
+    assert lines[-1] == "  next: dbt-flow retry Risk/1"
+    card = card_document(plan, run, CardExtra(commands=commands))["head"]["next"]
+    assert ("a retry only tests it again" in card) is said
+    assert ("Then retry" in card) is not said
