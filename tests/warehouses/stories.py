@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
 from servers.fakesnow import Snow
 from servers.postgres import Database
 from shop import Ran
@@ -37,6 +38,7 @@ def a_shop(server: Database | Snow, folder: Path, *bad: str) -> Iterator[Warehou
     (folder / "models/on_landed.sql").write_text(
         "{{ config(materialized='table') }}\nselect id from {{ ref('from_landed') }}\n"
     )
+    (folder / "dbt_flow.yml").write_text(yaml.safe_dump({"links": {"query": "https://snow.example/{dag}/{query}"}}))
     server.sql("create schema if not exists raw")
     land(shop, 0)
     yield shop
@@ -78,6 +80,10 @@ def leaves_card_and_receipt(shop: WarehouseShop, first: Ran) -> None:
     assert all(name in page for name in ("clean_orders", "report", run))
     receipt = said(shop, "receipt", run, "--json")
     assert receipt.code == 0, receipt.stderr
+    if isinstance(shop.server, Snow):
+        query = first.node("clean_orders")["query"]
+        assert query["link"] == f"https://snow.example/shop/{query['id']}"
+        assert f'href="{query["link"]}"' in page
     relations = {node["id"]: node.get("relation") for node in receipt.json["nodes"]}
     assert "clean_orders" in str(relations["model.shop.clean_orders"]).lower()
 
