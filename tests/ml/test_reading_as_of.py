@@ -124,6 +124,24 @@ def test_what_is_built_anew_while_it_is_read_is_refused(root: Path, machine: Tim
     assert caught.value.code == "table-changed"
 
 
+def test_a_run_chooses_once_and_one_that_resumes_it_chooses_anew(
+    root: Path, machine: TimeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow, contract = SimpleNamespace(), Contract(tables=("a",))
+
+    def run_read(number: str) -> str:
+        """From which run this one, in any of its steps, takes the table."""
+        told = SimpleNamespace(flow_name="Train", run_id=number, pathspec=f"Train/{number}/start/1")
+        monkeypatch.setattr("dbt_flow.ml.receipts.current", told)
+        return str(Receipts.of(flow, contract)["a"]["run"])
+
+    built(root, "1")
+    assert run_read("7") == "One/1"
+    built(root, "2")
+    assert run_read("7") == "One/1"
+    assert run_read("8") == "One/2"  # its artifacts are those of run 7
+
+
 def test_a_warehouse_that_nobody_here_reads(root: Path) -> None:
     receipt(root, "one", {"a": []}, {}, adapter="oracle")
     receipts = chosen(root, Contract(tables=("a",)))
