@@ -103,10 +103,9 @@ def _read(text: str) -> dict[str, Any]:
     path = _argument("dag")
     if path in _read_before:
         return _read_before[path]
-    if path is not None:
-        settings = load_settings()
-        return _job(settings, path)
     settings = load_settings()
+    if path is not None:
+        return _job(settings, path)
     for file in sorted(settings.dags.rglob("*.y*ml")):
         if file.read_text(encoding="utf-8", errors="replace") == text:
             return _job(settings, str(file))

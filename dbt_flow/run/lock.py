@@ -38,10 +38,12 @@ def database_lock(database: Path | None, who: str, waiting: Callable[[str], None
     try:
         yield
     finally:
-        _close_database()
-        with suppress(OSError):
-            note.unlink()
-        lock.release()
+        try:
+            _close_database()
+        finally:
+            with suppress(OSError):
+                note.unlink()
+            lock.release()
 
 
 def _close_database() -> None:
