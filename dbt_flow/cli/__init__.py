@@ -25,6 +25,7 @@ from click.shell_completion import CompletionItem
 from dbt_flow import __version__
 from dbt_flow.cli.terminal import Context, emit_json, report
 from dbt_flow.errors import DbtFlowError, flatten
+from dbt_flow.flows.garbage import seldom
 from dbt_flow.settings import Flags
 from dbt_flow.yamlfile import did_you_mean
 
@@ -134,6 +135,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code. Every error ends here."""
     words = list(sys.argv[1:] if args is None else args)
     _open_what_is_closed()
+    seldom()
     if COMPLETE in os.environ:
         return _complete(words)
     as_json = "--json" in words

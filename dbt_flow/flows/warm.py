@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dbt_flow.flows.forking import ANSWER_WITHIN, BECOME, FORKED, SIGNALS, Warm, exactly, seen
+from dbt_flow.flows.garbage import seldom
 
 VARIABLE = "DBT_FLOW_WARM"
 """``off``, or the path of the socket at which the warm process takes tasks."""
@@ -71,6 +72,7 @@ def imported() -> None:
         with suppress(OSError):  # no room for a socket or a process: every task imports for itself
             _start()
     gc.freeze()
+    seldom()
     gc.enable()
 
 

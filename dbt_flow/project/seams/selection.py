@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import networkx as nx
 from dbt.compilation import Linker
 from dbt.graph import Graph, ResourceTypeSelector
 from dbt.node_types import NodeType
 from dbt.task.build import BuildTask
+
+
+class _Linker(Linker):
+    """dbt's, which looks for a cycle edge by edge; that there is none is told faster by an order of nodes."""
+
+    def find_cycles(self) -> Any:
+        return None if nx.is_directed_acyclic_graph(self.graph) else super().find_cycles()
 
 
 def link(manifest: Any) -> Any:
@@ -17,7 +25,7 @@ def link(manifest: Any) -> Any:
 
     :raises RuntimeError: dbt found a cycle.
     """
-    linker = Linker()
+    linker = _Linker()
     linker.link_graph(manifest)
     return Graph(linker.graph)
 
