@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import datetime
 import stat
 from zoneinfo import ZoneInfo
@@ -77,9 +78,10 @@ def test_a_wrong_parameter_is_one_clear_message(shop: Shop, words: tuple[str, ..
     bare = shop.start(*shop.metaflow("dated", "run", *words)).end()
     assert bare.code != 0
     said = bare.stdout + bare.stderr
-    # Metaflow's own archive, which nobody closes, may complain while Python 3.13 ends.
-    assert "Traceback" not in said.partition("Exception ignored in: <gzip")[0], said
-    assert words[1] in said or words[0] in said
+    if sys.version_info >= (3, 13):  # Metaflow's own archive, which nobody closes, complains while Python ends
+        said = said.partition("Exception ignored in: <gzip")[0]
+    assert "Traceback" not in said, said
+    assert words[1] in said or words[0] in said, said
 
 
 FACTS = """

@@ -11,7 +11,7 @@ from dbt.node_types import NodeType
 from dbt.task.build import BuildTask
 
 
-class _Linker(Linker):
+class _Linker(Linker):  # type: ignore[misc]
     """dbt's, which looks for a cycle edge by edge; that there is none is told faster by an order of nodes."""
 
     def find_cycles(self) -> Any:
