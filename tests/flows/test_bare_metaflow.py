@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import datetime
 import stat
+import sys
 from zoneinfo import ZoneInfo
 
 import pytest
