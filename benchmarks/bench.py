@@ -33,7 +33,7 @@ def main() -> int:
     results: dict[str, dict[str, list[Cost]]] = {}
     for name in said.work:
         with _project(WORKS[name]) as folder:
-            names = [who for who in said.contenders if WORKS[name].peers or not CONTENDERS[who].packages]
+            names = [who for who in said.contenders if who in ("dbt", "dbt-flow", *WORKS[name].also)]
             results[name] = sit(WORKS[name], names, said.rounds, folder)
     plain = {work: {who: [asdict(cost) for cost in costs] for who, costs in found.items()} for work, found in results.items()}
     if said.json:

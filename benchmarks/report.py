@@ -51,6 +51,7 @@ def _page(results: Results) -> str:
     ]
     for work, found in results.items():
         aim = f" Aim: at most {work.aim} times the wall time of `dbt build`." if work.aim else ""
+        aim += f" Aim: at most {work.cpu_aim} times the CPU seconds of `dbt build`." if work.cpu_aim else ""
         lines += [f"## {work.title}", "", f"{work.shape.threads} threads.{aim}", ""]
         lines += ["| | wall s | wall, ratio | CPU s | CPU, ratio | peak MB |", "|---|--:|--:|--:|--:|--:|"]
         base = _median(next(iter(found.values())))
