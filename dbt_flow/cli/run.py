@@ -28,6 +28,7 @@ from dbt_flow.settings import Settings
 @click.option("--defer-to", metavar="TARGET", help="Read tables that are missing here from that target (dbt's defer).")
 @click.option("--compare-to", metavar="DIR", help="A folder with a manifest.json, for `state:` in selections. [last good run]")
 @click.option("--no-reuse", is_flag=True, help="Build everything, whatever the DAG's `reuse` says.")
+@click.option("--full-refresh", is_flag=True, help="Make incremental models and seeds anew (dbt's own flag).")
 @click.option("--event-time-start", metavar="TIME", help="The first moment that microbatch models build (dbt's own flag).")
 @click.option("--event-time-end", metavar="TIME", help="The first moment that they no longer build.")
 @click.option("--print-metrics", is_flag=True, help="Show each metric that is sent, or would be, when the run has ended.")

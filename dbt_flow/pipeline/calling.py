@@ -93,7 +93,7 @@ def _order(call: Call, hooks: Hooks, target_path: Path) -> Build:
     return Build(
         manifest=unpacked(_manifest(step)),
         sample_rows=step.job.sample_rows,
-        arguments=(*flags, *step.job.options.event_times),
+        arguments=(*flags, *step.job.options.build_flags),
         selection=(),
         nodes=call.nodes,
         whole=False,

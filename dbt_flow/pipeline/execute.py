@@ -178,7 +178,7 @@ class _Whole(Attempt[Told]):
         return Build(
             manifest=parsed.manifest,
             sample_rows=job.sample_rows,
-            arguments=(*parsed.arguments(), *defer, *job.options.event_times),
+            arguments=(*parsed.arguments(), *defer, *job.options.build_flags),
             selection=tuple(selection),
             nodes=to_run | inlined if to_run else frozenset(),
             whole=len(to_run) == len(prepared.plan.nodes) and not job.options.upstream and not job.dag.tests.exclude,

@@ -22,6 +22,7 @@ OPTION_VARIABLES: Mapping[str, str] = {
     "compare_to": "DBT_FLOW_COMPARE_TO",
     "trigger": "DBT_FLOW_TRIGGER",
     "no_reuse": "DBT_FLOW_NO_REUSE",
+    "full_refresh": "DBT_FLOW_FULL_REFRESH",
     "event_time_start": "DBT_FLOW_EVENT_TIME_START",
     "event_time_end": "DBT_FLOW_EVENT_TIME_END",
     "production": "DBT_FLOW_PRODUCTION",
@@ -29,7 +30,7 @@ OPTION_VARIABLES: Mapping[str, str] = {
 }
 """What ``dbt-flow run`` and ``deploy`` say beyond the DAG file, and the variable in which they tell the flow file's process."""
 
-REPEATED = ("upstream", "defer_to", "compare_to", "event_time_start", "event_time_end")
+REPEATED = ("upstream", "defer_to", "compare_to", "full_refresh", "event_time_start", "event_time_end")
 """Those of them that say what a run builds and reads: a retry of the run does so, too."""
 
 PRINT_METRICS = "DBT_FLOW_PRINT_METRICS"
@@ -52,6 +53,8 @@ class Options:
     """What started the run, in words."""
     no_reuse: str | None = None
     """When set: everything runs, whatever the DAG's ``reuse`` says."""
+    full_refresh: str | None = None
+    """When set: incremental models and seeds are made anew (dbt's own ``--full-refresh``)."""
     event_time_start: str | None = None
     """The first moment that microbatch models build; dbt's own rule when it is not set."""
     event_time_end: str | None = None
@@ -67,6 +70,11 @@ class Options:
         if not self.event_time_start and not self.event_time_end:
             return ()
         return ("--event-time-start", str(self.event_time_start or ""), "--event-time-end", str(self.event_time_end or ""))
+
+    @property
+    def build_flags(self) -> tuple[str, ...]:
+        """What of them ``dbt build`` is told by its own flags."""
+        return (*self.event_times, *(("--full-refresh",) if self.full_refresh else ()))
 
     @classmethod
     def from_environment(cls) -> Options:

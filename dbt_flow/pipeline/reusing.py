@@ -58,7 +58,7 @@ def judge_reuse(prepared: Prepared, decisions: tuple[Decision, ...], values: Map
     if job.dag.reuse != "unchanged":
         return Judged(prepared, decisions)
     try:
-        odd = odd_flags(prepared.parsed)
+        odd = odd_flags(prepared.parsed, job.options.build_flags)
         if odd or job.options.defer_to:
             return _all_run(
                 prepared, decisions, f"dbt's flag {odd[0]} is set" if odd else "tables are read from another target"

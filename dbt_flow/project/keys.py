@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -66,9 +66,12 @@ WHOLE_FLAGS = ("FULL_REFRESH", "EMPTY", "SAMPLE", "EVENT_TIME_START", "EVENT_TIM
 """Flags of dbt under which a run means something else: nothing is reused in such a run, nor later from it."""
 
 
-def odd_flags(parsed: Parsed) -> tuple[str, ...]:
-    """Those of :data:`WHOLE_FLAGS` that are set, by whatever means dbt takes them from."""
-    with working_in(parsed.project.folder), invocation.flags_of(["build", *parsed.arguments()]) as flags:
+def odd_flags(parsed: Parsed, said: Sequence[str] = ()) -> tuple[str, ...]:
+    """Those of :data:`WHOLE_FLAGS` that are set, by whatever means dbt takes them from.
+
+    :param said: what the run's own options add to dbt's command line.
+    """
+    with working_in(parsed.project.folder), invocation.flags_of(["build", *parsed.arguments(), *said]) as flags:
         return tuple(name for name in WHOLE_FLAGS if getattr(flags, name, None))
 
 
