@@ -146,8 +146,8 @@ def _ask(project: DbtProject, target_path: Path, kept: ParseCache) -> invocation
 
 
 def _astray(error: BaseException | None) -> bool:
-    """Whether dbt broke, rather than refused: the cache may be why."""
-    return error is not None and (isinstance(error, DbtInternalError) or not isinstance(error, DbtBaseException))
+    """Whether dbt broke, rather than refused or was interrupted: the cache may be why."""
+    return isinstance(error, Exception) and (isinstance(error, DbtInternalError) or not isinstance(error, DbtBaseException))
 
 
 def _at_rest(project: DbtProject) -> DbtProject:

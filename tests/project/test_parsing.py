@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from dbt.parser.manifest import ManifestLoader
 from projects import KINDS, PROFILE, chain, write
 
 from dbt_flow.project.census import census
@@ -109,6 +110,21 @@ def test_a_damaged_cache_costs_a_full_parse(project: Path, damage: bytes) -> Non
     kept.write_bytes(damage)
     assert len(select(parsed_of(project, 1))) == 5
     assert kept.stat().st_size > 1000
+
+
+def test_an_interrupted_parse_is_no_damaged_cache(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed_of(project)
+    (kept,) = (project.parent / "cache").iterdir()
+    times = []
+
+    def interrupted(*_: object) -> None:
+        times.append(1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ManifestLoader, "load", interrupted)  # dbt catches it, and hands it over as what went wrong
+    with pytest.raises(KeyboardInterrupt):
+        parsed_of(project, 1)
+    assert (len(times), kept.exists()) == (1, True)
 
 
 def test_a_cache_that_cannot_be_written_costs_the_cache(project: Path) -> None:

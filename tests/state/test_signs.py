@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -57,18 +58,18 @@ def sign(seconds: float, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("found", "living"),
+    ("said", "living"),
     [
-        ([sign(SILENT / 2)], True),
-        ([sign(SILENT * 2)], False),
-        ([sign(SILENT * 2, more=True)], True),
-        ([sign(NEXT_WITHIN * 2, more=True)], False),
-        ([sign(SILENT * 2, left=True)], True),
-        ([sign(NEXT_WITHIN * 2, left=True)], False),
-        ([sign(SILENT * 3, more=True), sign(SILENT * 2)], False),
-        ([sign(SILENT * 2), sign(SILENT / 2)], True),
-        ([sign(SILENT * 2), sign(SILENT / 2, left=True)], False),
-        ([{**sign(0), "at": "gibberish"}], False),
+        (lambda: [sign(SILENT / 2)], True),
+        (lambda: [sign(SILENT * 2)], False),
+        (lambda: [sign(SILENT * 2, more=True)], True),
+        (lambda: [sign(NEXT_WITHIN * 2, more=True)], False),
+        (lambda: [sign(SILENT * 2, left=True)], True),
+        (lambda: [sign(NEXT_WITHIN * 2, left=True)], False),
+        (lambda: [sign(SILENT * 3, more=True), sign(SILENT * 2)], False),
+        (lambda: [sign(SILENT * 2), sign(SILENT / 2)], True),
+        (lambda: [sign(SILENT * 2), sign(SILENT / 2, left=True)], False),
+        (lambda: [{**sign(0), "at": "gibberish"}], False),
     ],
     ids=[
         "lives",
@@ -83,8 +84,9 @@ def sign(seconds: float, **more: Any) -> dict[str, Any]:
         "?",
     ],
 )
-def test_what_signs_say(found: list[dict[str, Any]], living: bool) -> None:
-    assert lives(found) is living
+def test_what_signs_say(said: Callable[[], list[dict[str, Any]]], living: bool) -> None:
+    """The signs are made when the test runs: they age."""
+    assert lives(said()) is living
 
 
 def test_a_run_without_signs_is_given_a_day() -> None:
