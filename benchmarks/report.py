@@ -13,17 +13,22 @@ from work import Work
 
 WHY = """## Where an aim is not met
 
-A process that imports dbt starts beside Metaflow's launcher, and the task is its fork: of what a run costs beyond
-`dbt build` the command line's 0.2 s, settling, receipt and card 0.3 s are left, and Metaflow's own import, which stands
-before dbt's in the same process. What is saved (no manifest is written, a graph is linked once, no module is taken
-apart at the end) makes up for that on DuckDB. With a second's latency a build takes as long as its longest paths on
-its threads, in any order that dbt would take: longest path first gained nothing there, and the cost of a run is
-seen. With 64 threads the build is bound by dbt's own Python, one thread of it at a time: of what a node costs, a
-fifth is compiling templates, a seventh the namespace of macros made anew for each node, a seventh events. Only dbt
-could change that. Memory: the launcher (80 MB) and the process that is forked (shared pages counted once) stand beside
-the one that builds.
-Where nothing has changed, dbt's import and the parse are what is left. On PostgreSQL the project with latency is not
-reused: its latency is a hook of its models, and what a hook does is not known.
+The launcher imports Metaflow and forks the process that imports dbt, which becomes the task: of what a run costs beyond `dbt build`
+the command line's 0.2 s, Metaflow's own import, settling, receipt and card 0.3 s are left. What is saved (no manifest is
+written, a graph is linked once, garbage is looked for seldom, no module is taken apart at the end) makes up for that on DuckDB.
+
+- *A second for each model*: four threads are busy from the first to the last second in any order (the nodes' seconds over four are
+  97 % of the span), so longest path first has nothing to gain, and the cost of a run is seen. A tenth of it with nothing changed
+  would be 2 s: dbt's import and Metaflow's alone are that.
+- *Uneven, 8 threads*: here dbt's order happens to start the longest path at once. Which order is good is known only when durations
+  are; the gain is seen where many nodes wait for a thread, as in the wide graph.
+- *64 threads*: dbt's own Python, one thread of it at a time, is half of the time: of what a node costs, a fifth is compiling
+  templates, a seventh the namespace of macros made anew for each node, a seventh events. Only dbt could change that.
+- *One model of 5,000*: reading dbt's parse cache, its checks of the whole manifest and `graph` for Jinja are most of what is left. dbt
+  would have to read a part of its manifest.
+- *Memory*: the launcher (40 MB), the command line (30 MB) and the process that Metaflow sees (9 MB) stand beside the one that
+  builds, which holds Metaflow too.
+- *Steps of their own*: each costs the start of a Metaflow task, a fork, and dbt's set-up for one node; see [isolate](isolate.md).
 """
 """What the profiles show; kept here because the page is written anew by each sitting."""
 

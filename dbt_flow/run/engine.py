@@ -11,7 +11,7 @@ what                                   why                                      
                                        those ids; anything unexpected falls back to dbt's own
 ``BuildTask.compile_manifest``         the graph was linked already; its gates are drawn sparse,  a linked graph for
                                        with the same closure as dbt's (:mod:`dbt_flow.plan.gates`) dbtRunner
-``GraphQueue._get_scores``             what the longest path begins with starts first             an order for dbtRunner
+``GraphQueue._get_scores``, ``get``    what the longest path begins with starts first             an order for dbtRunner
 ``RunTask.run`` and                    a run that calls dbt several times runs each hook once       a flag that leaves hooks out
 ``RunTask.safe_run_hooks``             (:mod:`.hooks`)
 ``GraphRunnableTask._raise_next_tick``  no node is started after a run was told to stop           a cancel call on dbtRunner
@@ -57,6 +57,7 @@ _DbtBuildTask = dbt.task.build.BuildTask
 
 _CANCEL_WITHIN = 2.0  # seconds that the warehouse has to take back what is running
 _CANCEL_EVERY = 0.1
+_LOOK_WHETHER_STOPPED = 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -295,16 +296,24 @@ def _queue_of(task: Any, order: Build) -> Any:
     missing = [node for node in body if node not in task.graph.graph]
     if missing:
         raise LookupError(f"{missing[0]} is not in dbt's graph")
-    queue = GraphQueue if not order.ranks else _longest_first(order.ranks)
+    queue = GraphQueue if not order.ranks else _longest_first(order.ranks, task)
     return queue(task.graph.get_subset_graph(body).graph, task.manifest, body)
 
 
-def _longest_first(ranks: Mapping[str, float]) -> Any:
+def _longest_first(ranks: Mapping[str, float], task: Any) -> Any:
     class LongestFirst(GraphQueue):  # type: ignore[misc]
         """dbt's queue, in which a lower score goes first; ephemerals, which cost nothing and hold others up, before all."""
 
         def _get_scores(self, graph: Any) -> dict[str, float]:
             return {node: -ranks.get(node, float("inf")) for node in graph}
+
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            """A node for a thread that is free. dbt hands every node that may start to its pool at once, which keeps their
+            order: a long one that comes later would wait behind all of them."""
+            with self.lock:
+                while block and len(self.in_progress) >= task.config.threads and task._raise_next_tick is None:
+                    self.some_task_done.wait(_LOOK_WHETHER_STOPPED)
+            return super().get(block, timeout)
 
     return LongestFirst
 

@@ -100,6 +100,28 @@ def test_builds_surprises_and_fallbacks(tmp_path: Path) -> None:
     assert odd["statuses"] == {}, "nothing was built that nobody decided"
 
 
+def test_what_the_longest_path_begins_with_goes_before_all_that_waits(tmp_path: Path) -> None:
+    """Also where it may start only later: dbt's own pool would keep the order in which nodes became ready."""
+    folder = chain(tmp_path / "p", "first", "second", tests=False)
+    for number in range(3):
+        (folder / f"models/short_{number}.sql").write_text("select 1 as id\n")
+    [started] = run(
+        folder,
+        """
+        import dataclasses
+        one, begun = engine(), []
+        Kept.node_started = lambda self, attempt, node, *more: begun.append(node)
+        ranks = {"seed.shop.numbers": 9, "model.shop.first": 8, "model.shop.second": 7}
+        ranks |= {node: 1 for node in nodes if "short" in node}
+        asked = order(ranks=ranks)
+        assert one.build(dataclasses.replace(asked, arguments=(*asked.arguments, "--threads", "1"))).ok
+        print(json.dumps([begun]))
+        """,
+    )
+    names = [str(node).rpartition(".")[2] for node in started]  # type: ignore[attr-defined]
+    assert names == ["numbers", "first", "second", "short_0", "short_1", "short_2"]
+
+
 def test_a_build_that_is_stopped_starts_nothing_more(tmp_path: Path) -> None:
     folder = chain(tmp_path / "p", "first", "second", tests=False)
     (folder / "models/first.sql").write_text(

@@ -56,6 +56,14 @@ def test_a_queue_asks_get_scores_which_node_starts_first() -> None:
     assert "_get_scores" in inspect.getsource(GraphQueue.__init__), "scores are computed elsewhere"
 
 
+def test_a_queue_hands_nodes_out_by_get_and_tells_when_one_has_ended() -> None:
+    assert list(inspect.signature(GraphQueue.get).parameters) == ["self", "block", "timeout"]
+    assert "self.job_queue.get()" in inspect.getsource(BuildTask.handle_job_queue)
+    done = inspect.getsource(GraphQueue.mark_done)
+    assert "self.in_progress.remove" in done and "self.some_task_done.notify_all" in done, "who waits would wait for ever"
+    assert "threading.Condition(self.lock)" in inspect.getsource(GraphQueue.__init__)
+
+
 def test_raise_next_tick_ends_a_run_between_two_nodes() -> None:
     source = inspect.getsource(GraphRunnableTask)
     assert "raise self._raise_next_tick" in source, "a stopped run would start further nodes"
