@@ -13,22 +13,22 @@ from work import Work
 
 WHY = """## Where an aim is not met
 
-The launcher imports Metaflow and forks the process that imports dbt, which becomes the task: of what a run costs beyond `dbt build`
-the command line's 0.2 s, Metaflow's own import, settling, receipt and card 0.3 s are left. What is saved (no manifest is
-written, a graph is linked once, garbage is looked for seldom, no module is taken apart at the end) makes up for that on DuckDB.
+The launcher imports Metaflow and forks the process that imports dbt, which becomes the task: of what a run costs beyond
+`dbt build` the command line's 0.2 s, Metaflow's own import, settling, receipt and card 0.3 s are left. What is saved (no
+manifest is written, a graph is linked once, garbage is looked for seldom, no module is taken apart at the end) makes up for
+that on DuckDB.
 
-- *A second for each model*: four threads are busy from the first to the last second in any order (the nodes' seconds over four are
-  97 % of the span), so longest path first has nothing to gain, and the cost of a run is seen. A tenth of it with nothing changed
-  would be 2 s: dbt's import and Metaflow's alone are that.
-- *Uneven, 8 threads*: here dbt's order happens to start the longest path at once. Which order is good is known only when durations
-  are; the gain is seen where many nodes wait for a thread, as in the wide graph.
+- *A second for each model*: four threads are busy from the first to the last second in any order, so longest path first has
+  nothing to gain, and the cost of a run is seen. Where durations differ it has. A tenth of the time with nothing changed would
+  be 2 s: the imports of dbt and Metaflow alone are that.
 - *64 threads*: dbt's own Python, one thread of it at a time, is half of the time: of what a node costs, a fifth is compiling
   templates, a seventh the namespace of macros made anew for each node, a seventh events. Only dbt could change that.
-- *One model of 5,000*: reading dbt's parse cache, its checks of the whole manifest and `graph` for Jinja are most of what is left. dbt
-  would have to read a part of its manifest.
+  (Measured while tests ran beside it.)
+- *One model of 5,000*: reading dbt's parse cache, dbt's checks of the whole manifest and `graph` for Jinja are most of what is
+  left. dbt would have to read a part of its manifest.
 - *Memory*: the launcher (40 MB), the command line (30 MB) and the process that Metaflow sees (9 MB) stand beside the one that
   builds, which holds Metaflow too.
-- *Steps of their own*: each costs the start of a Metaflow task, a fork, and dbt's set-up for one node; see [isolate](isolate.md).
+- *Steps of their own* cost about two CPU seconds each: Metaflow's start of a task, a fork, and dbt's set-up for one node.
 """
 """What the profiles show; kept here because the page is written anew by each sitting."""
 
@@ -48,7 +48,7 @@ def _page(results: Results) -> str:
         "# Benchmarks",
         "",
         f"Measured on {date.today()} on {platform.system()}, Python {platform.python_version()}, {what}.",
-        "Medians of warm runs, in turn, in one sitting; wall times, CPU seconds and memory of the whole command, ratios to",
+        "Medians of warm runs, in turn, in one sitting for each work; wall times, CPU seconds and memory of the whole command, ratios to",
         "plain `dbt build`. Repeat them with `make bench`; `benchmarks/README.md` says how they are made.",
         "",
         "![Wall time over plain dbt build](images/benchmarks.svg)",
